@@ -1,0 +1,310 @@
+// The border to JavaScript: a handful of functions on integer handles. No op is named here.
+#include <napi.h>
+
+#include <cstdlib>
+#include <memory>
+#include <unordered_map>
+
+#include "engine.h"
+
+namespace {
+
+constexpr std::size_t kWords = 256;  // more than the longest signature needs
+
+Napi::Error coded_error(Napi::Env env, const char* code, const std::string& message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, code));
+  return error;
+}
+
+class Addon : public Napi::Addon<Addon> {
+ public:
+  Addon(Napi::Env env, Napi::Object exports)
+      : engine_(std::make_unique<Engine>([this](std::uint64_t ticket) { announce(ticket); })) {
+    DefineAddon(exports, {
+        InstanceMethod("info", &Addon::info),
+        InstanceMethod("configure", &Addon::configure),
+        InstanceMethod("alloc", &Addon::alloc),
+        InstanceMethod("adopt", &Addon::adopt),
+        InstanceMethod("free", &Addon::free),
+        InstanceMethod("write", &Addon::write),
+        InstanceMethod("read", &Addon::read),
+        InstanceMethod("call", &Addon::call),
+    });
+    const auto complete = [](napi_env, napi_value, void* context, void* ticket) {
+      static_cast<Addon*>(context)->complete(reinterpret_cast<std::uint64_t>(ticket));
+    };
+    napi_value name = Napi::String::New(env, "trainformer");
+    if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, complete,
+                                        &completions_) != napi_ok)
+      throw Napi::Error::New(env, "cannot listen to the compute thread");
+    napi_unref_threadsafe_function(env, completions_);
+    // Hooks run last in, first out: ours ends the compute thread before the function above goes away.
+    napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Addon*>(self)->close(); }, this);
+    external_buffers_ = allows_external_buffers(env);
+    words_ = Napi::Persistent(Napi::Float64Array::New(env, kWords).As<Napi::Object>());
+    word_data_ = words_.Value().As<Napi::Float64Array>().Data();
+  }
+
+ private:
+  struct Reading {
+    Napi::Promise::Deferred deferred;
+    Engine::Range range;
+    Napi::Reference<Napi::ArrayBuffer> copy;  // empty: hand out a view of the tensor's own memory
+  };
+
+  // Runs `body` and turns what it throws into a coded JavaScript error.
+  template <class F>
+  Napi::Value guarded(const Napi::CallbackInfo& info, const F& body) {
+    Napi::Env env = info.Env();
+    try {
+      if (!engine_) throw EngineError("ERR_CANCELLED", "the engine of this thread was shut down");
+      return body(env);
+    } catch (const EngineError& error) {
+      throw coded_error(env, error.code, error.what());
+    } catch (const std::bad_alloc&) {
+      throw coded_error(env, "ERR_OOM", "out of memory");
+    }
+  }
+
+  static double number(const Napi::CallbackInfo& info, std::size_t i, const char* name) {
+    if (i >= info.Length() || !info[i].IsNumber())
+      throw EngineError("ERR_ARGUMENT", std::string(name) + " must be a number");
+    return info[i].As<Napi::Number>().DoubleValue();
+  }
+
+  // The elements of a typed array and the dtype that they are.
+  struct Elements {
+    Dtype dtype;
+    void* data;
+    Index length;
+  };
+  static Elements elements(const Napi::CallbackInfo& info, std::size_t i) {
+    if (i >= info.Length() || !info[i].IsTypedArray())
+      throw EngineError("ERR_ARGUMENT", "data must be a Float32Array, Int32Array or Uint16Array");
+    napi_typedarray_type type;
+    std::size_t length;
+    void* data;
+    if (napi_get_typedarray_info(info.Env(), info[i], &type, &length, &data, nullptr, nullptr) != napi_ok)
+      throw EngineError("ERR_ARGUMENT", "data cannot be read");
+    switch (type) {
+      case napi_float32_array: return {Dtype::f32, data, Index(length)};
+      case napi_int32_array: return {Dtype::i32, data, Index(length)};
+      case napi_uint16_array: return {Dtype::bf16, data, Index(length)};
+      default: throw EngineError("ERR_DTYPE", "data must be a Float32Array, Int32Array or Uint16Array");
+    }
+  }
+
+  Napi::Value info(const Napi::CallbackInfo& call_info) {
+    return guarded(call_info, [&](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      Napi::Array isa_list = Napi::Array::New(env);
+      for (const Isa& isa : isas()) {
+        Napi::Object entry = Napi::Object::New(env);
+        entry["name"] = isa.name;
+        entry["supported"] = isa.supported;
+        isa_list[isa_list.Length()] = entry;
+      }
+      Napi::Array kernels = Napi::Array::New(env);
+      const KernelTable& table = *isas().front().f32;
+      for (int i = 0; i < table.count; ++i) {
+        Napi::Object kernel = Napi::Object::New(env);
+        Napi::Array parameters = Napi::Array::New(env);
+        for (const Parameter& p : engine_->signatures()[i].parameters) {
+          Napi::Object parameter = Napi::Object::New(env);
+          parameter["name"] = p.name;
+          parameter["type"] = p.type_name;
+          parameter["rank"] = double(p.sizes.size());
+          parameters[parameters.Length()] = parameter;
+        }
+        kernel["name"] = table.kernels[i].name;
+        kernel["parameters"] = parameters;
+        kernels[std::uint32_t(i)] = kernel;
+      }
+      const ArenaUsage& usage = engine_->usage();
+      Napi::Object memory = Napi::Object::New(env);
+      memory["liveBytes"] = double(usage.live);
+      memory["peakBytes"] = double(usage.peak);
+      memory["reservedBytes"] = double(usage.reserved);
+      memory["tensors"] = double(engine_->tensors());
+      result["isa"] = engine_->isa().name;
+      result["isas"] = isa_list;
+      result["threads"] = thread_count();
+      result["cores"] = available_cores();
+      result["externalBuffers"] = external_buffers_;
+      result["kernels"] = kernels;
+      result["memory"] = memory;
+      result["words"] = words_.Value();
+      return result;
+    });
+  }
+
+  // configure(name, value): isa, threads, poison, synchronous, externalBuffers, externalBytes
+  Napi::Value configure(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) -> Napi::Value {
+      if (info.Length() < 2 || !info[0].IsString()) throw EngineError("ERR_ARGUMENT", "configure takes a name and a value");
+      const std::string name = info[0].As<Napi::String>();
+      const auto flag = [&] { return info[1].ToBoolean().Value(); };
+      if (name == "isa" && info[1].IsString()) {
+        engine_->select_isa(info[1].As<Napi::String>());
+      } else if (name == "threads") {
+        const double count = number(info, 1, "threads");
+        if (!(count >= 1 && count <= 256 && count == double(int(count))))
+          throw EngineError("ERR_ARGUMENT", "threads must be an integer from 1 to 256");
+        set_thread_count(int(count));
+      } else if (name == "poison") {
+        engine_->set_poison(flag());
+      } else if (name == "synchronous") {
+        engine_->queue().drain();
+        engine_->queue().set_synchronous(flag());
+      } else if (name == "externalBuffers") {
+        external_buffers_ = flag() && allows_external_buffers(env);
+      } else if (name == "externalBytes") {
+        Napi::MemoryManagement::AdjustExternalMemory(env, std::int64_t(number(info, 1, "externalBytes")));
+      } else {
+        throw EngineError("ERR_ARGUMENT", "no such setting: " + name);
+      }
+      return env.Undefined();
+    });
+  }
+
+  Napi::Value alloc(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) {
+      return Napi::Number::New(env, double(engine_->allocate(number(info, 0, "dtype"), number(info, 1, "length"))));
+    });
+  }
+
+  Napi::Value adopt(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) {
+      const Elements given = elements(info, 0);
+      auto keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info[0].As<Napi::Object>()));
+      keep->SuppressDestruct();
+      const auto let_go = [keep] { keep->Reset(); };
+      return Napi::Number::New(env, double(engine_->adopt(given.dtype, given.data, given.length, let_go)));
+    });
+  }
+
+  Napi::Value free(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) {
+      engine_->free(number(info, 0, "handle"));
+      return env.Undefined();
+    });
+  }
+
+  Napi::Value write(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) {
+      const Elements given = elements(info, 2);
+      engine_->write(number(info, 0, "handle"), number(info, 1, "offset"), given.dtype, given.data, given.length);
+      return env.Undefined();
+    });
+  }
+
+  // read(handle, offset, length, copy): a promise of an ArrayBuffer, kept when everything enqueued so far is done.
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) -> Napi::Value {
+      const Engine::Range range =
+          engine_->pin(number(info, 0, "handle"), number(info, 1, "offset"), number(info, 2, "length"));
+      const bool copy = !external_buffers_ || (info.Length() > 3 && info[3].ToBoolean());
+      Reading reading{Napi::Promise::Deferred::New(env), range, {}};
+      void* to = nullptr;
+      if (copy) {
+        Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, range.bytes);
+        reading.copy = Napi::Persistent(buffer);
+        to = buffer.Data();
+      }
+      const Napi::Promise promise = reading.deferred.Promise();
+      if (readings_.empty()) napi_ref_threadsafe_function(env, completions_);
+      const std::uint64_t ticket = ++last_ticket_;
+      readings_.emplace(ticket, std::move(reading));
+      engine_->notify(ticket, range, to);
+      return promise;
+    });
+  }
+
+  // call(kernel, dtype, count): the arguments are the first `count` numbers of info().words.
+  Napi::Value call(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) {
+      const double count = number(info, 2, "count");
+      if (!(count >= 0 && count <= double(kWords))) throw EngineError("ERR_ARGUMENT", "count is out of range");
+      engine_->call(number(info, 0, "kernel"), number(info, 1, "dtype"), word_data_, std::size_t(count));
+      return env.Undefined();
+    });
+  }
+
+  // On the compute thread.
+  void announce(std::uint64_t ticket) {
+    napi_call_threadsafe_function(completions_, reinterpret_cast<void*>(ticket), napi_tsfn_nonblocking);
+  }
+
+  // On the JavaScript thread, in a turn of the event loop of its own.
+  void complete(std::uint64_t ticket) {
+    const auto found = readings_.find(ticket);
+    if (found == readings_.end() || !engine_) return;
+    Reading reading = std::move(found->second);
+    readings_.erase(found);
+    Napi::Env env = reading.deferred.Env();
+    Napi::HandleScope scope(env);
+    if (readings_.empty()) napi_unref_threadsafe_function(env, completions_);
+    try {
+      engine_->throw_fault();
+    } catch (const EngineError& error) {
+      engine_->release(reading.range.storage);
+      reading.deferred.Reject(coded_error(env, error.code, error.what()).Value());
+      return;
+    }
+    if (!reading.copy.IsEmpty()) {
+      engine_->release(reading.range.storage);
+      reading.deferred.Resolve(reading.copy.Value());
+      return;
+    }
+    struct ViewedStorage {
+      Addon* addon;
+      Storage* storage;
+    };
+    auto* viewed = new ViewedStorage{this, reading.range.storage};
+    const auto finalize = [](napi_env, void*, void* hint) {
+      std::unique_ptr<ViewedStorage> held(static_cast<ViewedStorage*>(hint));
+      if (held->addon->engine_) held->addon->engine_->release(held->storage);
+    };
+    napi_value buffer;
+    if (napi_create_external_arraybuffer(env, reading.range.data, reading.range.bytes, finalize, viewed, &buffer) !=
+        napi_ok) {
+      delete viewed;
+      engine_->release(reading.range.storage);
+      reading.deferred.Reject(coded_error(env, "ERR_OOM", "cannot create a view of the tensor").Value());
+      return;
+    }
+    reading.deferred.Resolve(Napi::Value(env, buffer));
+  }
+
+  // Electron forbids buffers whose memory is not V8's.
+  static bool allows_external_buffers(Napi::Env env) {
+    Napi::HandleScope scope(env);
+    auto* byte = new char[1];
+    const auto finalize = [](napi_env, void* data, void*) { delete[] static_cast<char*>(data); };
+    napi_value buffer;
+    if (napi_create_external_arraybuffer(env, byte, 1, finalize, nullptr, &buffer) == napi_ok) return true;
+    delete[] byte;
+    return false;
+  }
+
+  // The environment ends: a worker was terminated or the process exits, perhaps in the middle of a step.
+  void close() {
+    engine_->queue().close();
+    closed_engine_ = std::move(engine_);
+    napi_release_threadsafe_function(completions_, napi_tsfn_abort);
+  }
+
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Engine> closed_engine_;  // its memory may still be seen by views until they are finalized
+  napi_threadsafe_function completions_ = nullptr;
+  std::unordered_map<std::uint64_t, Reading> readings_;
+  std::uint64_t last_ticket_ = 0;
+  bool external_buffers_ = false;
+  Napi::ObjectReference words_;
+  double* word_data_ = nullptr;
+};
+
+}  // namespace
+
+NODE_API_NAMED_ADDON(trainformer, Addon)

@@ -1,0 +1,137 @@
+#include "arena.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace {
+
+constexpr std::size_t kSlab = std::size_t{1} << 20;       // small blocks are carved from slabs of this size
+constexpr std::size_t kLargest = kSlab / 4;               // of a carved block
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
+
+// Eight classes an octave: at most an eighth is wasted, and sizes that differ little share a free list.
+std::size_t class_of(std::size_t bytes) {
+  if (bytes <= 64) return 64;
+  const std::size_t octave = std::size_t{1} << (63 - __builtin_clzl(bytes - 1));
+  const std::size_t step = std::max<std::size_t>(octave / 8, 64);
+  return (bytes + step - 1) / step * step;
+}
+
+std::size_t physical_bytes() {
+  static const std::size_t bytes = std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
+}  // namespace
+
+#if defined(__SANITIZE_ADDRESS__)
+// Under AddressSanitizer every tensor is an allocation of its own and every free is real, so that the sanitizer sees
+// each element out of bounds. The queue then runs each command before the call returns (see queue.h).
+Arena::~Arena() = default;
+Block Arena::allocate(std::size_t bytes) {
+  if (usage_.live + bytes > physical_bytes()) return {nullptr, 0};
+  void* data = nullptr;
+  if (posix_memalign(&data, 64, std::max<std::size_t>(bytes, 1)) != 0) return {nullptr, 0};
+  usage_.live += bytes;
+  usage_.peak = std::max(usage_.peak, usage_.live);
+  usage_.reserved = usage_.live;
+  return {static_cast<char*>(data), bytes};
+}
+void Arena::release(Block block) {
+  usage_.live -= block.bytes;
+  usage_.reserved = usage_.live;
+  std::free(block.data);
+}
+void Arena::trim() {}
+#else
+
+Arena::~Arena() {
+  for (const Block& b : slabs_) munmap(b.data, b.bytes);
+  for (const Block& b : large_) munmap(b.data, b.bytes);
+}
+
+Block Arena::allocate(std::size_t bytes) {
+  if (bytes > physical_bytes()) return {nullptr, 0};
+  const std::size_t size_class = class_of(bytes);
+  Block block = take_cached(size_class);
+  if (!block.data) block = size_class <= kLargest ? carve(size_class) : map(size_class);
+  if (block.data) {
+    usage_.live += block.bytes;
+    usage_.peak = std::max(usage_.peak, usage_.live);
+  }
+  return block;
+}
+
+// A block of this class or of one of the next two: a little waste beats a new mapping.
+Block Arena::take_cached(std::size_t size_class) {
+  std::size_t candidate = size_class;
+  for (int i = 0; i < 3; ++i, candidate = class_of(candidate + 1)) {
+    const auto found = free_.find(candidate);
+    if (found == free_.end() || found->second.empty()) continue;
+    char* data = found->second.back();
+    found->second.pop_back();
+    return {data, candidate};
+  }
+  return {nullptr, 0};
+}
+
+void Arena::release(Block block) {
+  usage_.live -= block.bytes;
+  free_[block.bytes].push_back(block.data);
+}
+
+Block Arena::carve(std::size_t bytes) {
+  if (std::size_t(slab_end_ - slab_top_) < bytes) {
+    const Block slab = map(kSlab);
+    if (!slab.data) return {nullptr, 0};
+    large_.pop_back();  // slabs are never given back
+    slabs_.push_back(slab);
+    slab_top_ = slab.data, slab_end_ = slab.data + slab.bytes;
+  }
+  char* data = slab_top_;
+  slab_top_ += bytes;
+  return {data, bytes};
+}
+
+Block Arena::map(std::size_t bytes) {
+  if (usage_.reserved + bytes > physical_bytes()) return {nullptr, 0};
+  const bool huge = bytes >= kHugePage;
+  const std::size_t slack = huge ? kHugePage : 0;
+  void* raw = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (raw == MAP_FAILED) return {nullptr, 0};
+  char* data = static_cast<char*>(raw);
+  if (huge) {
+    char* aligned = data + (kHugePage - reinterpret_cast<std::size_t>(data) % kHugePage) % kHugePage;
+    const std::size_t page = std::size_t(sysconf(_SC_PAGESIZE));
+    char* used_end = aligned + (bytes + page - 1) / page * page;
+    if (aligned > data) munmap(data, aligned - data);
+    if (used_end < data + bytes + slack) munmap(used_end, data + bytes + slack - used_end);
+    madvise(aligned, bytes, MADV_HUGEPAGE);
+    data = aligned;
+  }
+  usage_.reserved += bytes;
+  large_.push_back({data, bytes});
+  return {data, bytes};
+}
+
+void Arena::trim() {
+  const auto is_free = [&](const Block& b) {
+    const auto list = free_.find(b.bytes);
+    if (list == free_.end()) return false;
+    const auto at = std::find(list->second.begin(), list->second.end(), b.data);
+    if (at == list->second.end()) return false;
+    list->second.erase(at);
+    return true;
+  };
+  const auto kept = std::remove_if(large_.begin(), large_.end(), [&](const Block& b) {
+    if (!is_free(b)) return false;
+    usage_.reserved -= b.bytes;
+    munmap(b.data, b.bytes);
+    return true;
+  });
+  large_.erase(kept, large_.end());
+}
+#endif

@@ -1,0 +1,45 @@
+// The caching allocator of one queue.
+//
+// Work runs in the order it is enqueued, so memory that is freed when later work is enqueued may be handed out again at
+// once: whoever gets it will only touch it after its former owner has finished. In the steady state of a training loop
+// every request is served from a free list: no system call, no page fault, no zero fill.
+#pragma once
+#include <cstddef>
+#include <unordered_map>
+#include <vector>
+
+struct Block {
+  char* data;
+  std::size_t bytes;  // of its size class
+};
+
+struct ArenaUsage {
+  std::size_t live = 0;      // handed out
+  std::size_t peak = 0;      // most ever handed out
+  std::size_t reserved = 0;  // obtained from the system
+};
+
+class Arena {
+ public:
+  Arena() = default;
+  Arena(const Arena&) = delete;
+  ~Arena();
+  // 64-byte aligned, uninitialised. data == nullptr when the machine has no such amount.
+  Block allocate(std::size_t bytes);
+  void release(Block block);
+  // Gives free large blocks back to the system. Nothing enqueued may still use them.
+  void trim();
+  const ArenaUsage& usage() const { return usage_; }
+
+ private:
+  Block take_cached(std::size_t size_class);
+  Block map(std::size_t bytes);
+  Block carve(std::size_t bytes);
+
+  std::unordered_map<std::size_t, std::vector<char*>> free_;  // by size class
+  std::vector<Block> slabs_;
+  std::vector<Block> large_;
+  char* slab_top_ = nullptr;
+  char* slab_end_ = nullptr;
+  ArenaUsage usage_;
+};

@@ -1,0 +1,265 @@
+#include "engine.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+namespace {
+
+constexpr double kMaxElements = 1099511627776.0;  // 2⁴⁰: sizes and their products stay exact in a double
+
+std::string text(double x) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, "%.17g", x);
+  return buffer;
+}
+
+bool is_count(double x) { return x >= 0 && x <= kMaxElements && x == std::floor(x); }
+
+Dtype checked_dtype(double dtype) {
+  if (!(is_count(dtype) && dtype < kDtypes)) throw EngineError("ERR_DTYPE", "dtype must be 0, 1 or 2; got " + text(dtype));
+  return Dtype(int(dtype));
+}
+
+const char* name_of(Dtype dtype) {
+  static const char* const names[kDtypes] = {"f32", "bf16", "i32"};
+  return names[int(dtype)];
+}
+
+}  // namespace
+
+Engine::Engine(std::function<void(std::uint64_t)> on_ticket) : queue_(std::move(on_ticket)) {
+  const KernelTable& table = *isas().front().f32;
+  for (int i = 0; i < table.count; ++i) signatures_.push_back(Signature::parse(table.kernels[i].signature));
+  for (const Isa& candidate : isas())
+    if (candidate.supported) isa_ = &candidate;
+}
+
+// ---- handles: generation in the upper half, slot in the lower, so that a freed handle is never mistaken for a new one
+
+Storage& Engine::find(double handle, const char* what) {
+  const bool integer = handle >= 0 && handle < 9007199254740992.0 && handle == std::floor(handle);
+  const std::uint64_t bits = integer ? std::uint64_t(handle) : 0;
+  const std::uint32_t slot = std::uint32_t(bits), generation = std::uint32_t(bits >> 32);
+  if (!integer || slot >= slots_.size() || generation == 0)
+    throw EngineError("ERR_ARGUMENT", std::string(what) + ": not a tensor handle: " + text(handle));
+  if (slots_[slot].generation != generation || !slots_[slot].storage)
+    throw EngineError("ERR_DISPOSED", std::string(what) + ": the tensor was freed");
+  return *slots_[slot].storage;
+}
+
+std::int64_t Engine::insert(std::unique_ptr<Storage> storage) {
+  if (free_slots_.empty()) {
+    free_slots_.push_back(std::uint32_t(slots_.size()));
+    slots_.emplace_back();
+  }
+  const std::uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  storage->references = 1;
+  slots_[slot].storage = std::move(storage);
+  ++tensors_;
+  return std::int64_t(slots_[slot].generation) << 32 | slot;
+}
+
+std::int64_t Engine::allocate(double dtype_number, double length) {
+  const Dtype dtype = checked_dtype(dtype_number);
+  if (!is_count(length)) throw EngineError("ERR_ARGUMENT", "length must be a count of elements; got " + text(length));
+  reclaim();
+  auto storage = std::make_unique<Storage>();
+  storage->dtype = dtype;
+  storage->length = Index(length);
+  const std::size_t bytes = storage->bytes();
+  storage->block = arena_.allocate(bytes);
+  if (!storage->block.data) {
+    queue_.drain();
+    arena_.trim();
+    storage->block = arena_.allocate(bytes);
+  }
+  if (!storage->block.data)
+    throw EngineError("ERR_OOM", "no memory for " + text(double(bytes)) + " bytes; " +
+                                     text(double(arena_.usage().live)) + " are in use by tensors");
+  storage->data = storage->block.data;
+  if (poison_) {
+    Command& command = queue_.next();
+    command.kind = Command::kFill;
+    command.to = storage->data;
+    command.bytes = bytes;
+    queue_.submit();
+  }
+  return insert(std::move(storage));
+}
+
+std::int64_t Engine::adopt(Dtype dtype, void* data, Index length, std::function<void()> unadopt) {
+  reclaim();
+  auto storage = std::make_unique<Storage>();
+  storage->dtype = dtype;
+  storage->length = length;
+  storage->data = static_cast<char*>(data);
+  storage->unadopt = std::move(unadopt);
+  return insert(std::move(storage));
+}
+
+void Engine::free(double handle) {
+  find(handle, "free");
+  const std::uint32_t slot = std::uint32_t(std::uint64_t(handle));
+  Storage* storage = slots_[slot].storage.release();
+  slots_[slot].generation = (slots_[slot].generation + 1) & 0x1fffff;  // handle < 2⁵³
+  if (slots_[slot].generation == 0) slots_[slot].generation = 1;
+  free_slots_.push_back(slot);
+  --tensors_;
+  release(storage);
+}
+
+void Engine::release(Storage* storage) {
+  if (--storage->references > 0) return;
+  if (storage->block.data) arena_.release(storage->block);
+  if (storage->unadopt) retired_.push_back({queue_.submitted(), std::move(storage->unadopt)});
+  delete storage;
+  reclaim();
+}
+
+// Adopted memory belongs to JavaScript: it is let go once the commands that may use it have run.
+void Engine::reclaim() {
+  while (!retired_.empty() && retired_.front().after <= queue_.finished()) {
+    retired_.front().unadopt();
+    retired_.pop_front();
+  }
+}
+
+Engine::Range Engine::pin(double handle, double offset, double length) {
+  Storage& storage = find(handle, "read");
+  if (!is_count(offset) || !is_count(length) || offset + length > double(storage.length))
+    throw EngineError("ERR_ARGUMENT", "read: elements " + text(offset) + " to " + text(offset + length) +
+                                          " of a tensor of " + text(double(storage.length)));
+  ++storage.references;
+  const Index element = kBytesPerElement[int(storage.dtype)];
+  return {&storage, storage.data + Index(offset) * element, std::size_t(Index(length) * element)};
+}
+
+void Engine::write(double handle, double offset, Dtype dtype, const void* data, Index length) {
+  Storage& storage = find(handle, "write");
+  if (storage.dtype != dtype)
+    throw EngineError("ERR_DTYPE", std::string("write: tensor is ") + name_of(storage.dtype) + ", data is " + name_of(dtype));
+  if (!is_count(offset) || offset + double(length) > double(storage.length))
+    throw EngineError("ERR_ARGUMENT", "write: elements " + text(offset) + " to " + text(offset + double(length)) +
+                                          " of a tensor of " + text(double(storage.length)));
+  const Index element = kBytesPerElement[int(dtype)];
+  const std::size_t bytes = std::size_t(length * element);
+  char* staged = static_cast<char*>(std::malloc(bytes ? bytes : 1));
+  if (!staged) throw EngineError("ERR_OOM", "write: no memory for " + text(double(bytes)) + " bytes");
+  std::memcpy(staged, data, bytes);
+  Command& command = queue_.next();
+  command.kind = Command::kWrite;
+  command.to = storage.data + Index(offset) * element;
+  command.from = staged;
+  command.bytes = bytes;
+  queue_.submit();
+}
+
+void Engine::notify(std::uint64_t ticket, const Range& range, void* to) {
+  Command& command = queue_.next();
+  command.kind = Command::kNotify;
+  command.ticket = ticket;
+  command.to = static_cast<char*>(to);
+  command.from = to ? range.data : nullptr;
+  command.bytes = range.bytes;
+  queue_.submit();
+}
+
+void Engine::throw_fault() {
+  KernelContext& context = queue_.context();
+  if (!context.faulted.load()) return;
+  const std::string message = "element " + std::to_string(context.fault_position) + " is " +
+                              std::to_string(context.fault_value) + "; it must be in [0, " +
+                              std::to_string(context.fault_limit) + ")";
+  context.faulted.store(false);
+  throw EngineError("ERR_INDEX", message);
+}
+
+void Engine::select_isa(const std::string& name) {
+  for (const Isa& candidate : isas()) {
+    if (name != candidate.name) continue;
+    if (!candidate.supported) throw EngineError("ERR_ARGUMENT", "this processor does not have " + name);
+    isa_ = &candidate;
+    return;
+  }
+  std::string known;
+  for (const Isa& candidate : isas()) known += (known.empty() ? "" : ", ") + std::string(candidate.name);
+  throw EngineError("ERR_ARGUMENT", "isa must be one of " + known + "; got " + name);
+}
+
+void Engine::call(double kernel, double real_number, const double* words, std::size_t count) {
+  const Dtype real = checked_dtype(real_number);
+  if (real == Dtype::i32) throw EngineError("ERR_DTYPE", "kernels compute in f32 or bf16, not in i32");
+  if (!is_count(kernel) || kernel >= double(signatures_.size()))
+    throw EngineError("ERR_ARGUMENT", "no kernel " + text(kernel));
+  const KernelEntry& entry = (real == Dtype::f32 ? isa_->f32 : isa_->bf16)->kernels[Index(kernel)];
+  const Signature& signature = signatures_[Index(kernel)];
+
+  Command& command = queue_.next();
+  command.kind = Command::kKernel;
+  command.kernel = entry.call;
+  Index sizes[kMaxViews * kMaxRank];
+  std::fill_n(sizes, signature.symbols.size(), -1);
+  const double* end = words + count;
+  View* view = command.views;
+  double* scalar = command.scalars;
+  for (const Parameter& parameter : signature.parameters) {
+    if (words == end) throw EngineError("ERR_ARGUMENT", std::string(entry.name) + ": too few arguments");
+    if (parameter.type != Parameter::kNumber) {
+      decode_view(parameter, signature, real, entry.name, words, end, *view++, sizes);
+      continue;
+    }
+    const double number = *words++;
+    const bool fits = parameter.type_name == "Index" ? std::fabs(number) <= 9007199254740991.0 && number == std::floor(number)
+                                                     : !std::isnan(number);
+    if (!fits)
+      throw EngineError("ERR_ARGUMENT", std::string(entry.name) + ": " + parameter.name + " is " + text(number));
+    *scalar++ = number;
+  }
+  if (words != end) throw EngineError("ERR_ARGUMENT", std::string(entry.name) + ": too many arguments");
+  queue_.submit();
+}
+
+void Engine::decode_view(const Parameter& parameter, const Signature& signature, Dtype real, const char* kernel,
+                         const double*& words, const double* end, View& view, Index* sizes) {
+  const auto refuse = [&](const char* code, const std::string& why) {
+    throw EngineError(code, std::string(kernel) + ": " + parameter.name + " " + why);
+  };
+  const double handle = *words++;
+  if (handle == -1 && parameter.optional) {
+    view.data = nullptr;
+    return;
+  }
+  const int rank = int(parameter.sizes.size());
+  if (end - words < 1 + 2 * rank) refuse("ERR_ARGUMENT", "is cut short");
+  Storage& storage = find(handle, (std::string(kernel) + ": " + parameter.name).c_str());
+  const Dtype wanted = dtype_of(parameter.type, real);
+  if (storage.dtype != wanted)
+    refuse("ERR_DTYPE", std::string("must be ") + name_of(wanted) + "; got " + name_of(storage.dtype));
+
+  const double offset = words[0], *size = words + 1, *stride = words + 1 + rank;
+  words += 1 + 2 * rank;
+  if (!is_count(offset)) refuse("ERR_ARGUMENT", "has offset " + text(offset));
+  double last = offset;  // the furthest element
+  bool empty = false;
+  for (int axis = 0; axis < rank; ++axis) {
+    if (!is_count(size[axis]) || !is_count(stride[axis]))
+      refuse("ERR_ARGUMENT", "has size " + text(size[axis]) + " and stride " + text(stride[axis]));
+    const int symbol = parameter.sizes[axis];
+    const Index got = Index(size[axis]), known = symbol < 0 ? -symbol - 1 : sizes[symbol];
+    if (known >= 0 && got != known)
+      refuse("ERR_SHAPE", "has size " + text(got) + " where " +
+                              (symbol < 0 ? "the kernel" : signature.symbols[symbol]) + " = " + text(known));
+    if (symbol >= 0) sizes[symbol] = got;
+    view.size[axis] = got;
+    view.stride[axis] = Index(stride[axis]);
+    empty |= got == 0;
+    last += (got - 1) * stride[axis];
+  }
+  if (rank > 0 && !parameter.strided && view.size[rank - 1] > 1 && view.stride[rank - 1] != 1)
+    refuse("ERR_ARGUMENT", "must be contiguous along its last axis");
+  if (empty ? offset > double(storage.length) : last >= double(storage.length))
+    refuse("ERR_ARGUMENT", "reaches element " + text(last) + " of a tensor of " + text(double(storage.length)));
+  view.data = storage.data + Index(offset) * kBytesPerElement[int(storage.dtype)];
+}

@@ -1,0 +1,123 @@
+// What a CPU kernel file sees: typed views, rows of lanes, and parallel loops. Compiled once per instruction set and
+// activation dtype, in the namespace ISA; nothing here may leave that namespace (see `npm test`: symbols).
+#pragma once
+#include "runtime.h"
+#include "simd.h"
+
+namespace ISA {
+
+// A row of elements; row[i] loads lanes as f32, row.set(i, v) stores them rounded to T.
+template <class T>
+struct Row {
+  T* p;
+  template <int N>
+  Vec<N> operator[](Lanes<N> i) const { return load<N>(p + i.at); }
+  template <int N>
+  void set(Lanes<N> i, Vec<N> v) const { store<N>(p + i.at, v); }
+  template <int N>
+  void add(Lanes<N> i, Vec<N> v) const { store<N>(p + i.at, load<N>(p + i.at) + v); }
+};
+
+template <class T>
+struct Typed : View {
+  template <class... I>
+  T* at(I... i) const {
+    Index axis = 0, offset = 0;
+    ((offset += i * stride[axis++]), ...);
+    return static_cast<T*>(data) + offset;
+  }
+  template <class... I>
+  Row<T> row(I... i) const { return {at(i...)}; }
+  explicit operator bool() const { return data != nullptr; }
+};
+
+struct In : Typed<const Real> {};
+struct Out : Typed<Real> {};
+struct In32 : Typed<const float> {};
+struct Out32 : Typed<float> {};
+struct Acc : Typed<float> {};
+struct Ids : Typed<const std::int32_t> {};
+struct OutIds : Typed<std::int32_t> {};
+using InStrided = In;
+using InOpt = In;
+using OutOpt = Out;
+using In32Opt = In32;
+using AccOpt = Acc;
+using IdsOpt = Ids;
+using IdsStrided = Ids;
+
+// Scratch memory of this thread, until the end of the block.
+class Scratch {
+ public:
+  Scratch() : mark_(scratch_mark()) {}
+  ~Scratch() { scratch_release(mark_); }
+  Scratch(const Scratch&) = delete;
+  float* floats(Index count) { return reinterpret_cast<float*>(scratch_take(count * sizeof(float))); }
+
+ private:
+  char* mark_;
+};
+
+// f(i) for i in [0, chunks), on several threads.
+template <class F>
+inline void parallel(Index chunks, const F& f) {
+  parallel_chunks(chunks, [](void* closure, Index i) { (*static_cast<const F*>(closure))(i); },
+                  const_cast<void*>(static_cast<const void*>(&f)));
+}
+
+inline Index min(Index a, Index b) { return a < b ? a : b; }
+inline Index max(Index a, Index b) { return a > b ? a : b; }
+inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+// How many elements one chunk of a memory-bound loop handles: long enough to pay for handing it out, and the same for
+// any number of threads.
+constexpr Index kGrain = 16384;
+
+// f(n) for each row; `cost` elements are touched per row.
+template <class F>
+inline void parallel_rows(Index rows, Index cost, const F& f) {
+  const Index block = max(1, kGrain / max(cost, 1));
+  parallel(ceil_div(rows, block), [&](Index chunk) {
+    const Index end = min(rows, (chunk + 1) * block);
+    for (Index n = chunk * block; n < end; ++n) f(n);
+  });
+}
+
+// f(lanes) over [0, count), in parallel.
+template <class F>
+inline void parallel_each(Index count, const F& f) {
+  parallel(ceil_div(count, kGrain), [&](Index chunk) { each(chunk * kGrain, min(count, (chunk + 1) * kGrain), f); });
+}
+
+// f(n, rows...) for each row n, where rows[k] is a private f32 row of into[k].size[0] elements that f adds to. The
+// private rows belong to fixed blocks of rows and are summed in the order of the blocks: the same bits for any number
+// of threads. An Acc without data gets a row that is thrown away.
+template <int K, class F>
+inline void accumulate_rows(Index rows, Index columns, const Acc (&into)[K], const F& f) {
+  constexpr Index kMaxBlocks = 32;
+  const Index block = max(ceil_div(rows, kMaxBlocks), max(1, kGrain / max(columns, 1)));
+  const Index blocks = ceil_div(rows, block);
+  Scratch scratch;
+  float* partial = scratch.floats(blocks * K * columns);
+  parallel(blocks, [&](Index b) {
+    float* mine = partial + b * K * columns;
+    for (Index i = 0; i < K * columns; ++i) mine[i] = 0;
+    const Index end = min(rows, (b + 1) * block);
+    for (Index n = b * block; n < end; ++n) f(n, mine);
+  });
+  for (int k = 0; k < K; ++k) {
+    if (!into[k]) continue;
+    parallel_each(columns, [&](auto i) {
+      auto total = load<i.lanes>(partial + k * columns + i.at);
+      for (Index b = 1; b < blocks; ++b) total += load<i.lanes>(partial + (b * K + k) * columns + i.at);
+      into[k].row().add(i, total);
+    });
+  }
+}
+
+#define SHAPE(...)
+#define KERNEL(name, ...) __attribute__((weak)) void name(__VA_ARGS__);
+#include "kernels.def"
+#undef KERNEL
+
+}  // namespace ISA

@@ -1,0 +1,53 @@
+// Layer normalization over the last axis.
+//
+//   x, y [N, C]    weight, bias [C]    mean, rstd [N]               N rows of C channels
+//
+//   forward        μ  = mean(x)    r = 1 / sqrt(mean((x − μ)²) + eps)
+//                  y  = (x − μ) · r · weight + bias
+//   backward       x̂  = (x − μ) · r    g = dy · weight
+//                  dx = r · (g − mean(g) − x̂ · mean(g · x̂))
+//                  dweight += Σₙ dy · x̂    dbias += Σₙ dy
+//
+// The variance is taken around the mean in a second pass over the row, which is still in the cache: the one-pass
+// formula mean(x²) − μ² cancels. A row belongs to one thread; see accumulate_rows for the sums over rows.
+#include "kernel.h"
+
+namespace ISA {
+
+void layernorm_forward(In x, In weight, InOpt bias, Out y, Out32 mean, Out32 rstd, float eps) {
+  const Index N = x.size[0], C = x.size[1];
+  parallel_rows(N, C, [&](Index n) {
+    const auto x_n = x.row(n), w = weight.row(), b = bias.row();
+    const auto y_n = y.row(n);
+    const float m = *mean.at(n) = sum(C, [&](auto i) { return x_n[i]; }) / C;
+    const float variance = sum(C, [&](auto i) {
+      const auto d = x_n[i] - m;
+      return d * d;
+    }) / C;
+    const float r = *rstd.at(n) = 1 / __builtin_sqrtf(variance + eps);
+    if (bias)
+      each(C, [&](auto i) { y_n.set(i, (x_n[i] - m) * r * w[i] + b[i]); });
+    else
+      each(C, [&](auto i) { y_n.set(i, (x_n[i] - m) * r * w[i]); });
+  });
+}
+
+void layernorm_backward(In dy, In x, In weight, In32 mean, In32 rstd, Out dx, Acc dweight, AccOpt dbias) {
+  const Index N = x.size[0], C = x.size[1];
+  accumulate_rows(N, C, {dweight, dbias}, [&](Index n, float* partial) {
+    const auto dy_n = dy.row(n), x_n = x.row(n), w = weight.row();
+    const auto dx_n = dx.row(n);
+    const Row<float> dw{partial}, db{partial + C};
+    const float m = *mean.at(n), r = *rstd.at(n);
+    const float mean_g = sum(C, [&](auto i) { return dy_n[i] * w[i]; }) / C;
+    const float mean_gx = sum(C, [&](auto i) { return dy_n[i] * w[i] * ((x_n[i] - m) * r); }) / C;
+    each(C, [&](auto i) {
+      const auto dy_i = dy_n[i], x_hat = (x_n[i] - m) * r;
+      dx_n.set(i, (dy_i * w[i] - mean_g - x_hat * mean_gx) * r);
+      dw.add(i, dy_i * x_hat);
+      db.add(i, dy_i);
+    });
+  });
+}
+
+}  // namespace ISA

@@ -1,0 +1,60 @@
+// One thread that runs commands in the order they were enqueued: the semantics of a CUDA stream, on a CPU.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "threads.h"
+
+struct Command {
+  enum Kind { kKernel, kFill, kWrite, kNotify } kind;
+  void (*kernel)(const View*, const double*);  // kKernel
+  View views[kMaxViews];
+  double scalars[kMaxScalars];
+  char* to;              // kFill: where 0xff goes
+  char* from;            // kWrite: copied and then freed; kNotify: copied first, if not null
+  std::size_t bytes;
+  std::uint64_t ticket;  // kNotify: told to the listener when everything before it is done
+};
+
+class Queue {
+ public:
+  // `on_ticket` is called on the queue's thread (in synchronous mode: on the caller's).
+  explicit Queue(std::function<void(std::uint64_t)> on_ticket);
+  ~Queue();
+
+  // The command to fill in, then submit(). Waits when the queue is full.
+  Command& next();
+  void submit();
+  // Returns when everything submitted has run.
+  void drain();
+  // Drops what has not started, lets the running kernel end at its next chunk, and ends the thread.
+  void close();
+  // How many commands were submitted, and how many have finished.
+  std::uint64_t submitted() const { return tail_.load(std::memory_order_relaxed); }
+  std::uint64_t finished() const { return head_.load(std::memory_order_acquire); }
+
+  KernelContext& context() { return context_; }
+  void set_synchronous(bool on) { synchronous_ = on; }
+
+ private:
+  static constexpr std::uint64_t kCapacity = 2048;
+  void serve();
+  void run(Command& command);
+
+  std::function<void(std::uint64_t)> on_ticket_;
+  std::unique_ptr<Command[]> ring_;
+  alignas(64) std::atomic<std::uint64_t> head_{0};  // next to run
+  alignas(64) std::atomic<std::uint64_t> tail_{0};  // next to fill
+  std::atomic<bool> sleeping_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable progress_;
+  KernelContext context_;
+  bool synchronous_ = false;
+  std::thread thread_;
+};

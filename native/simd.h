@@ -1,0 +1,203 @@
+// Lanes of f32 in the width of the instruction set, and the functions that kernels need on them.
+//
+// Elementary functions follow Cody & Waite range reduction with minimax polynomials; errors are measured against f64
+// over the whole range by test/simd.test.ts.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "contract.h"
+
+namespace ISA {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 1;
+#endif
+
+struct bf16 {
+  std::uint16_t bits;
+};
+
+template <int N>
+struct VectorOf {
+  typedef float f32 __attribute__((vector_size(4 * N), aligned(4), may_alias));
+  typedef std::int32_t i32 __attribute__((vector_size(4 * N), aligned(4), may_alias));
+  typedef std::uint32_t u32 __attribute__((vector_size(4 * N), aligned(4), may_alias));
+  typedef std::uint16_t u16 __attribute__((vector_size(2 * N), aligned(2), may_alias));
+};
+template <int N>
+using Vec = typename VectorOf<N>::f32;
+template <int N>
+using IntVec = typename VectorOf<N>::i32;
+template <int N>
+using WordVec = typename VectorOf<N>::u32;
+
+// Elements [at, at + N) of a row.
+template <int N>
+struct Lanes {
+  static constexpr int lanes = N;
+  Index at;
+};
+
+template <int N>
+inline Vec<N> splat(float x) { return x - Vec<N>{}; }
+
+template <int N>
+inline Vec<N> load(const float* p) { return *reinterpret_cast<const Vec<N>*>(p); }
+template <int N>
+inline void store(float* p, Vec<N> v) { *reinterpret_cast<Vec<N>*>(p) = v; }
+
+template <int N>
+inline Vec<N> load(const bf16* p) {
+  const auto half = *reinterpret_cast<const typename VectorOf<N>::u16*>(p);
+  return (Vec<N>)(__builtin_convertvector(half, WordVec<N>) << 16);
+}
+// Round to nearest, ties to even; NaN stays NaN.
+template <int N>
+inline void store(bf16* p, Vec<N> v) {
+  const WordVec<N> u = (WordVec<N>)v;
+  const WordVec<N> rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+  const WordVec<N> nan = (u >> 16) | 0x40;
+  const WordVec<N> chosen = (u & 0x7fffffff) > 0x7f800000 ? nan : rounded;
+  *reinterpret_cast<typename VectorOf<N>::u16*>(p) = __builtin_convertvector(chosen, typename VectorOf<N>::u16);
+}
+
+inline float to_float(float x) { return x; }
+inline float to_float(bf16 x) { return load<1>(&x)[0]; }
+inline void assign(float& to, float x) { to = x; }
+inline void assign(bf16& to, float x) { store<1>(&to, Vec<1>{x}); }
+
+// f(lanes) over [begin, end): whole vectors, then one element at a time.
+template <class F>
+inline void each(Index begin, Index end, const F& f) {
+  Index i = begin;
+  for (; i + kLanes <= end; i += kLanes) f(Lanes<kLanes>{i});
+  for (; i < end; ++i) f(Lanes<1>{i});
+}
+template <class F>
+inline void each(Index count, const F& f) { each(0, count, f); }
+
+template <int N>
+inline Vec<N> max(Vec<N> a, Vec<N> b) { return a > b ? a : b; }
+template <int N>
+inline Vec<N> min(Vec<N> a, Vec<N> b) { return a < b ? a : b; }
+
+template <int N>
+inline float add_lanes(Vec<N> v) {
+  float total = 0;
+  for (int k = 0; k < N; ++k) total += v[k];
+  return total;
+}
+
+// Σ f(i): four independent vector sums, so that the additions overlap and their errors stay small.
+template <class F>
+inline float sum(Index count, const F& f) {
+  Vec<kLanes> a{}, b{}, c{}, d{};
+  Index i = 0;
+  for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
+    a += f(Lanes<kLanes>{i});
+    b += f(Lanes<kLanes>{i + kLanes});
+    c += f(Lanes<kLanes>{i + 2 * kLanes});
+    d += f(Lanes<kLanes>{i + 3 * kLanes});
+  }
+  for (; i + kLanes <= count; i += kLanes) a += f(Lanes<kLanes>{i});
+  float tail = 0;
+  for (; i < count; ++i) tail += f(Lanes<1>{i})[0];
+  return add_lanes<kLanes>((a + b) + (c + d)) + tail;
+}
+
+// max f(i); -inf for an empty row. NaN is not looked for.
+template <class F>
+inline float maximum(Index count, const F& f) {
+  Vec<kLanes> best = splat<kLanes>(-__builtin_inff());
+  Index i = 0;
+  for (; i + kLanes <= count; i += kLanes) best = max<kLanes>(best, f(Lanes<kLanes>{i}));
+  float result = -__builtin_inff();
+  for (int k = 0; k < kLanes; ++k) result = best[k] > result ? best[k] : result;
+  for (; i < count; ++i) {
+    const float x = f(Lanes<1>{i})[0];
+    result = x > result ? x : result;
+  }
+  return result;
+}
+
+// eˣ. x = n·ln 2 + r with |r| ≤ ln 2 / 2, eʳ by a polynomial of degree 7, 2ⁿ in two factors so that results down to
+// the smallest normal and up to the largest finite number are exact in range; below that 0, above it inf.
+template <int N>
+inline Vec<N> exp(Vec<N> x) {
+  const Vec<N> low = splat<N>(-104.f), high = splat<N>(89.f);
+  const Vec<N> clamped = x < low ? low : (x > high ? high : x);
+  const Vec<N> magic = splat<N>(12582912.f);  // 1.5·2²³: adding it rounds to an integer
+  const Vec<N> shifted = clamped * 1.44269504088896341f + magic;
+  const Vec<N> n = shifted - magic;
+  const Vec<N> r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;
+  Vec<N> p = splat<N>(1.9841270e-4f);
+  p = p * r + 1.3888889e-3f;
+  p = p * r + 8.3333333e-3f;
+  p = p * r + 4.1666668e-2f;
+  p = p * r + 1.6666667e-1f;
+  p = p * r + 0.5f;
+  p = p * r + 1.f;
+  p = p * r + 1.f;
+  const IntVec<N> k = __builtin_convertvector(n, IntVec<N>);
+  const IntVec<N> half = k >> 1;
+  const Vec<N> first = (Vec<N>)((half + 127) << 23), second = (Vec<N>)((k - half + 127) << 23);
+  const Vec<N> result = p * first * second;
+  return x != x ? x : result;
+}
+
+template <int N>
+inline Vec<N> sigmoid(Vec<N> x) { return 1.f / (1.f + exp<N>(-x)); }
+
+template <int N>
+inline Vec<N> abs(Vec<N> x) { return (Vec<N>)((WordVec<N>)x & 0x7fffffff); }
+template <int N>
+inline Vec<N> copysign(Vec<N> magnitude, Vec<N> sign) {
+  return (Vec<N>)(((WordVec<N>)magnitude & 0x7fffffff) | ((WordVec<N>)sign & 0x80000000u));
+}
+
+// tanh x: an odd polynomial below 0.625 (where the other form cancels), else 1 − 2 / (e²ˣ + 1).
+template <int N>
+inline Vec<N> tanh(Vec<N> x) {
+  const Vec<N> a = abs<N>(x), z = x * x;
+  Vec<N> p = splat<N>(-5.70498872745e-3f);
+  p = p * z + 2.06390887954e-2f;
+  p = p * z + -5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z + -3.33332819422e-1f;
+  const Vec<N> small = p * z * x + x;
+  const Vec<N> large = copysign<N>(1.f - 2.f / (exp<N>(a + a) + 1.f), x);
+  return a < 0.625f ? small : large;
+}
+
+// erf x: an odd polynomial below 1, else 1 − e^(−x²)·q(1/(1 + x/2)) (Numerical Recipes' Chebyshev fit of erfc).
+template <int N>
+inline Vec<N> erf(Vec<N> x) {
+  const Vec<N> a = abs<N>(x), z = x * x;
+  Vec<N> p = splat<N>(7.853861353153693e-5f);
+  p = p * z + -8.010193625184903e-4f;
+  p = p * z + 5.188327685732524e-3f;
+  p = p * z + -2.685381193529856e-2f;
+  p = p * z + 1.128358514861418e-1f;
+  p = p * z + -3.761262582423300e-1f;
+  p = p * z + 1.128379165726710e+0f;
+  const Vec<N> t = 1.f / (1.f + 0.5f * a);
+  Vec<N> q = splat<N>(0.17087277f);
+  q = q * t + -0.82215223f;
+  q = q * t + 1.48851587f;
+  q = q * t + -1.13520398f;
+  q = q * t + 0.27886807f;
+  q = q * t + -0.18628806f;
+  q = q * t + 0.09678418f;
+  q = q * t + 0.37409196f;
+  q = q * t + 1.00002368f;
+  q = q * t + -1.26551223f;
+  const Vec<N> tail = t * exp<N>(q - z);
+  return a < 1.f ? p * x : copysign<N>(1.f - tail, x);
+}
+
+}  // namespace ISA

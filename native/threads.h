@@ -1,0 +1,17 @@
+// The process's worker threads and the scratch memory of each thread.
+#pragma once
+#include <atomic>
+
+#include "runtime.h"
+
+// Who runs kernels on the calling thread: lets workers report to the right queue and stop when it is closed.
+struct KernelContext {
+  std::atomic<bool> stopping{false};
+  std::atomic<bool> faulted{false};
+  Index fault_position = 0, fault_value = 0, fault_limit = 0;
+};
+extern thread_local KernelContext* current_context;
+
+int available_cores();
+int thread_count();
+void set_thread_count(int count);

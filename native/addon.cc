@@ -1,7 +1,7 @@
 // The border to JavaScript: a handful of functions on integer handles. No op is named here.
 #include <napi.h>
 
-#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <unordered_map>
 
@@ -199,12 +199,15 @@ class Addon : public Napi::Addon<Addon> {
     });
   }
 
-  // read(handle, offset, length, copy): a promise of an ArrayBuffer, kept when everything enqueued so far is done.
+  // read(handle, offset, length, mode): an ArrayBuffer of what the tensor holds when everything enqueued so far is done.
+  //   0 a promise of a view of the tensor's own memory    1 a promise of a copy    2 waits, and returns a copy
   Napi::Value read(const Napi::CallbackInfo& info) {
     return guarded(info, [&](Napi::Env env) -> Napi::Value {
+      const double mode = number(info, 3, "mode");
       const Engine::Range range =
           engine_->pin(number(info, 0, "handle"), number(info, 1, "offset"), number(info, 2, "length"));
-      const bool copy = !external_buffers_ || (info.Length() > 3 && info[3].ToBoolean());
+      if (mode == 2) return read_now(env, range);
+      const bool copy = !external_buffers_ || mode == 1;
       Reading reading{Napi::Promise::Deferred::New(env), range, {}};
       void* to = nullptr;
       if (copy) {
@@ -219,6 +222,15 @@ class Addon : public Napi::Addon<Addon> {
       engine_->notify(ticket, range, to);
       return promise;
     });
+  }
+
+  Napi::Value read_now(Napi::Env env, const Engine::Range& range) {
+    engine_->queue().drain();
+    Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, range.bytes);
+    std::memcpy(buffer.Data(), range.data, range.bytes);
+    engine_->release(range.storage);
+    engine_->throw_fault();
+    return buffer;
   }
 
   // call(kernel, dtype, count): the arguments are the first `count` numbers of info().words.

@@ -47,9 +47,15 @@ export class CheckpointError extends TrainformerError {
 }
 
 /** Throws unless `value` is an integer in [min, max]. `name` reads like `batches: batchSize`. */
-export function checkInteger(name: string, value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): number {
+export function checkInteger(
+  name: string,
+  value: unknown,
+  min: number,
+  max = Number.MAX_SAFE_INTEGER,
+): number {
   if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
-    const range = max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`;
+    const range =
+      max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`;
     throw new ArgumentError(`${name} must be ${range}; got ${String(value)}`);
   }
   return value as number;
@@ -58,7 +64,8 @@ export function checkInteger(name: string, value: unknown, min: number, max = Nu
 /** Throws unless `value` is a finite number in [min, max]. */
 export function checkNumber(name: string, value: unknown, min = -Infinity, max = Infinity): number {
   if (typeof value !== "number" || !Number.isFinite(value) || value < min || value > max) {
-    const range = min === -Infinity && max === Infinity ? "a finite number" : `a number from ${min} to ${max}`;
+    const range =
+      min === -Infinity && max === Infinity ? "a finite number" : `a number from ${min} to ${max}`;
     throw new ArgumentError(`${name} must be ${range}; got ${String(value)}`);
   }
   return value;

@@ -43,7 +43,9 @@ export class TokenDataset {
   static fromTokens(tokens: Int32Array | readonly number[]): TokenDataset {
     if (!(tokens instanceof Int32Array) && !Array.isArray(tokens)) {
       const came = typeof tokens === "object" ? Object.prototype.toString.call(tokens) : String(tokens);
-      throw new ArgumentError(`TokenDataset.fromTokens: tokens must be an Int32Array or an array; got ${came}`);
+      throw new ArgumentError(
+        `TokenDataset.fromTokens: tokens must be an Int32Array or an array; got ${came}`,
+      );
     }
     const ids = tokens instanceof Int32Array ? tokens : Int32Array.from(tokens);
     for (let i = 0; i < ids.length; i++) {

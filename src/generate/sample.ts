@@ -18,13 +18,39 @@ function argmax(logits: Float32Array): number {
   return best;
 }
 
+/** Quickselect: see Hoare 1961, "Algorithm 65: Find". */
+function kthLargest(values: Float32Array, k: number): number {
+  const a = values.slice();
+  const target = a.length - k;
+  let low = 0;
+  let high = a.length - 1;
+  while (low < high) {
+    const pivot = a[(low + high) >>> 1]!;
+    let i = low;
+    let j = high;
+    while (i <= j) {
+      while (a[i]! < pivot) i++;
+      while (a[j]! > pivot) j--;
+      if (i > j) break;
+      [a[i], a[j]] = [a[j]!, a[i]!];
+      i++;
+      j--;
+    }
+    if (target <= j) high = j;
+    else if (target >= i) low = i;
+    else break;
+  }
+  return a[target]!;
+}
+
 function checkLogits(logits: Float32Array): void {
   if (!(logits instanceof Float32Array) || logits.length === 0) {
     const came = logits instanceof Float32Array ? "an empty one" : Object.prototype.toString.call(logits);
     throw new ArgumentError(`sampleToken: logits must be a Float32Array [V]; got ${came}`);
   }
   const i = logits.findIndex((x) => !(x < Infinity));
-  if (i >= 0) throw new ArgumentError(`sampleToken: logits must be below Infinity; got ${logits[i]} for token ${i}`);
+  if (i >= 0)
+    throw new ArgumentError(`sampleToken: logits must be below Infinity; got ${logits[i]} for token ${i}`);
   if (!logits.some((x) => x > -Infinity)) {
     throw new ArgumentError("sampleToken: logits must leave a token; got -Infinity for all");
   }
@@ -58,12 +84,13 @@ export function sampleToken(logits: Float32Array, options: SampleOptions, random
   const weight = (logit: number): number => Math.exp((logit - logits[best]!) / temperature);
   let threshold = -Infinity;
   let atThreshold = Infinity;
-  if (topK > 0 && topK < logits.length) threshold = logits.toSorted()[logits.length - topK]!;
+  if (topK > 0 && topK < logits.length) threshold = kthLargest(logits, topK);
   if (topP < 1) {
     const kept = logits.filter((x) => x >= threshold).sort();
     const removable = (1 - topP) * kept.reduce((sum, x) => sum + weight(x), 0);
     let first = 0;
-    for (let mass = weight(kept[0]!); mass <= removable && first < kept.length - 1; ) mass += weight(kept[++first]!);
+    let mass = weight(kept[first]!);
+    while (mass <= removable && first < kept.length - 1) mass += weight(kept[++first]!);
     threshold = kept[first]!;
     atThreshold = kept.lastIndexOf(threshold) - first + 1;
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { open, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { CheckpointError } from "../errors.ts";
 
@@ -28,7 +28,7 @@ export async function writeAtomically(path: string, chunks: Iterable<Uint8Array>
   try {
     const file = await open(temporary, "wx");
     try {
-      await file.writeFile(chunks);
+      await writeFile(file, chunks);
       await file.sync();
     } finally {
       await file.close();

@@ -44,7 +44,7 @@ interface Entry {
 }
 
 const show = (value: unknown): string =>
-  inspect(value, { depth: 0, maxArrayLength: 8, maxStringLength: 80, breakLength: Infinity });
+  inspect(value, { depth: 0, maxArrayLength: 8, maxStringLength: 80, compact: true, breakLength: Infinity });
 
 function view<A>(
   type: { new (buffer: ArrayBufferLike, offset: number, length: number): A; BYTES_PER_ELEMENT: number },
@@ -162,14 +162,17 @@ function parseJson(header: Uint8Array, source: string): Record<string, unknown> 
   const fail: Fail = (problem) => {
     throw new CheckpointError(`${source}: ${problem}`);
   };
-  if (header[0] !== 0x7b) fail(`header must be a JSON object; got ${header.length} bytes that do not begin with {`);
+  if (header[0] !== 0x7b)
+    fail(`header must be a JSON object; got ${header.length} bytes that do not begin with {`);
   let text: string;
   let json: Record<string, unknown>;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(header);
     json = JSON.parse(text) as Record<string, unknown>;
   } catch (cause) {
-    throw new CheckpointError(`${source}: header must be JSON in UTF-8; got ${(cause as Error).message}`, { cause });
+    throw new CheckpointError(`${source}: header must be JSON in UTF-8; got ${(cause as Error).message}`, {
+      cause,
+    });
   }
   const duplicate = findDuplicateKey(text);
   if (duplicate !== undefined) fail(`header must have each key once; got ${show(duplicate)} twice`);
@@ -181,14 +184,15 @@ function parseEntry(name: string, info: unknown, fail: Fail): Entry {
   const { dtype, shape, data_offsets: offsets } = info;
   const format = formats.get(dtype);
   if (!format) return fail(`dtype must be one of ${[...formats.keys()].join(", ")}; got ${show(dtype)}`);
-  if (!Array.isArray(shape) || !shape.every(isSize)) return fail(`shape must be a list of sizes; got ${show(shape)}`);
-  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize) || offsets[0] > offsets[1]) {
+  if (!Array.isArray(shape) || !shape.every(isSize))
+    return fail(`shape must be a list of sizes; got ${show(shape)}`);
+  const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? (offsets as unknown[]) : [];
+  if (!isSize(begin) || !isSize(end) || begin > end) {
     return fail(`data_offsets must be [begin, end] with begin <= end; got ${show(offsets)}`);
   }
-  const [begin, end] = offsets as [number, number];
   const size = countElements(shape) * format.bytesPerElement;
   if (size !== end - begin) {
-    fail(`data_offsets must span the ${size} bytes of ${dtype} [${shape.join(", ")}]; got ${end - begin} bytes`);
+    fail(`data_offsets must span the ${size} bytes of ${dtype} ${show(shape)}; got ${end - begin} bytes`);
   }
   return { name, format, shape, begin, end };
 }
@@ -204,12 +208,17 @@ function parseHeader(header: Uint8Array, dataBytes: number, source: string) {
   let end = 0;
   for (const entry of entries) {
     if (entry.begin !== end) {
-      failAt(source, entry.name)(`data must begin at byte ${end}, where the one before it ends; got ${entry.begin}`);
+      failAt(
+        source,
+        entry.name,
+      )(`data must begin at byte ${end}, where the one before it ends; got ${entry.begin}`);
     }
     end = entry.end;
   }
   if (end !== dataBytes) {
-    throw new CheckpointError(`${source}: data must have the ${end} bytes that the header lists; got ${dataBytes}`);
+    throw new CheckpointError(
+      `${source}: data must have the ${end} bytes that the header lists; got ${dataBytes}`,
+    );
   }
   return { entries, metadata: metadata as Record<string, string> };
 }
@@ -238,7 +247,8 @@ export function parseSafetensors(bytes: Uint8Array, source = "safetensors"): Saf
   const data = bytes.subarray(8 + length);
   const { entries, metadata } = parseHeader(bytes.subarray(8, 8 + length), data.length, source);
   const tensors = new Map<string, StoredTensor>();
-  for (const entry of entries) tensors.set(entry.name, decode(entry, data.subarray(entry.begin, entry.end), source));
+  for (const entry of entries)
+    tensors.set(entry.name, decode(entry, data.subarray(entry.begin, entry.end), source));
   return { tensors, metadata };
 }
 
@@ -292,13 +302,16 @@ function checkStored(name: string, { dtype, shape, data }: StoredTensor): void {
   if (name === "__metadata__" || /\p{Surrogate}/u.test(name)) {
     fail("name must be well-formed Unicode other than __metadata__");
   }
-  if (!orderOnDisk.includes(dtype)) fail(`dtype must be one of ${orderOnDisk.join(", ")}; got ${show(dtype)}`);
-  if (!Array.isArray(shape) || !shape.every(isSize)) fail(`shape must be a list of sizes; got ${show(shape)}`);
+  if (!orderOnDisk.includes(dtype))
+    fail(`dtype must be one of ${orderOnDisk.join(", ")}; got ${show(dtype)}`);
+  if (!Array.isArray(shape) || !shape.every(isSize))
+    fail(`shape must be a list of sizes; got ${show(shape)}`);
   const arrayType = arrayTypeOf[dtype];
-  if (!(data instanceof arrayType)) fail(`data must be a ${arrayType.name}, as ${dtype} is; got ${show(data)}`);
+  if (!(data instanceof arrayType))
+    fail(`data must be a ${arrayType.name}, as ${dtype} is; got ${show(data)}`);
   const count = countElements(shape);
   if (data.length !== count) {
-    fail(`data must have the ${count} elements of [${shape.join(", ")}]; got ${data.length}`);
+    fail(`data must have the ${count} elements of ${show(shape)}; got ${data.length}`);
   }
 }
 
@@ -339,13 +352,19 @@ export async function writeSafetensors(
       throw new ArgumentError(`writeSafetensors: tensors must have each name once; got ${show(name)} twice`);
     }
     names.add(name);
-    const info = { dtype: nameOnDisk[dtype], shape, data_offsets: [end, (end += data.length * bytesPerElement[dtype])] };
+    const info = {
+      dtype: nameOnDisk[dtype],
+      shape,
+      data_offsets: [end, (end += data.length * bytesPerElement[dtype])],
+    };
     fields.push(`${JSON.stringify(name)}:${JSON.stringify(info)}`);
   }
   const json = Buffer.from(`{${fields.join(",")}}`);
   const length = Math.ceil(json.length / 8) * 8;
   if (length > maxHeaderBytes) {
-    throw new ArgumentError(`writeSafetensors: header must have at most ${maxHeaderBytes} bytes; got ${length}`);
+    throw new ArgumentError(
+      `writeSafetensors: header must have at most ${maxHeaderBytes} bytes; got ${length}`,
+    );
   }
   const header = Buffer.alloc(8 + length, " ");
   header.writeBigUInt64LE(BigInt(length));

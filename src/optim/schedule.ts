@@ -17,7 +17,11 @@ export interface DecayScheduleOptions extends ConstantScheduleOptions {
   steps: number;
 }
 
-function warmedUp(name: string, { peak, warmupSteps = 0 }: ConstantScheduleOptions, after: Schedule): Schedule {
+function warmedUp(
+  name: string,
+  { peak, warmupSteps = 0 }: ConstantScheduleOptions,
+  after: Schedule,
+): Schedule {
   checkNumber(`${name}: peak`, peak, 0);
   checkInteger(`${name}: warmupSteps`, warmupSteps, 0);
   return (step) => {

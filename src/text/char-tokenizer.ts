@@ -12,7 +12,14 @@ export interface CharTokenizerOptions {
 /** A token that no vocabulary of characters has: what tokenizer.json names when there is no unknown token. */
 const noUnknown = "<unk>";
 
-const show = (value: unknown): string => inspect(value, { depth: 2, maxArrayLength: 8, maxStringLength: 80 });
+const show = (value: unknown): string =>
+  inspect(value, {
+    depth: 2,
+    maxArrayLength: 8,
+    maxStringLength: 80,
+    compact: true,
+    breakLength: Infinity,
+  }).slice(0, 200);
 
 function describe(codePoint: number): string {
   const hex = codePoint.toString(16).toUpperCase().padStart(4, "0");
@@ -37,7 +44,8 @@ export class CharTokenizer {
   constructor(vocabulary: Iterable<string>, { unknown }: CharTokenizerOptions = {}) {
     const tokens = [...vocabulary];
     if (unknown !== undefined && !tokens.includes(unknown)) tokens.unshift(unknown);
-    if (tokens.length === 0) throw new ArgumentError("CharTokenizer: vocabulary must have a character; got none");
+    if (tokens.length === 0)
+      throw new ArgumentError("CharTokenizer: vocabulary must have a character; got none");
     const seen = new Set<string>();
     tokens.forEach((token, id) => {
       const isToken = typeof token === "string" && !/\p{Surrogate}/u.test(token);
@@ -46,7 +54,9 @@ export class CharTokenizer {
         throw new ArgumentError(`CharTokenizer: vocabulary ${expected}; got ${show(token)} for id ${id}`);
       }
       if (seen.has(token)) {
-        throw new ArgumentError(`CharTokenizer: vocabulary must have each character once; got ${show(token)} twice`);
+        throw new ArgumentError(
+          `CharTokenizer: vocabulary must have each character once; got ${show(token)} twice`,
+        );
       }
       seen.add(token);
       const codePoint = token.codePointAt(0)!;
@@ -66,7 +76,9 @@ export class CharTokenizer {
    */
   static fromText(text: string, options: CharTokenizerOptions = {}): CharTokenizer {
     if (typeof text !== "string" || text === "") {
-      throw new ArgumentError(`CharTokenizer.fromText: text must be a string with a character; got ${show(text)}`);
+      throw new ArgumentError(
+        `CharTokenizer.fromText: text must be a string with a character; got ${show(text)}`,
+      );
     }
     const lone = text.search(/\p{Surrogate}/u);
     if (lone >= 0) {
@@ -108,7 +120,9 @@ export class CharTokenizer {
       if (id < 0) id = this.#unknownId;
       if (id < 0) {
         const came = `${describe(codePoint)} at index ${start}`;
-        throw new ArgumentError(`CharTokenizer.encode: text must have characters of the vocabulary only; got ${came}`);
+        throw new ArgumentError(
+          `CharTokenizer.encode: text must have characters of the vocabulary only; got ${came}`,
+        );
       }
       ids[length++] = id;
     }
@@ -164,14 +178,18 @@ export class CharTokenizer {
   static fromJSON(json: unknown, source = "tokenizer.json"): CharTokenizer {
     const file = (json ?? {}) as Partial<ReturnType<CharTokenizer["toJSON"]>>;
     const { vocab, unk_token: unknown } = file.model ?? {};
-    const tokens: string[] = [];
-    for (const [token, id] of Object.entries(vocab ?? {})) tokens[id] = token;
+    const tokens = Object.entries(vocab ?? {})
+      .sort(([, a], [, b]) => a - b)
+      .map(([token]) => token);
     let tokenizer: CharTokenizer;
     try {
       const isInVocabulary = unknown !== undefined && tokens.includes(unknown);
       tokenizer = new CharTokenizer(tokens, isInVocabulary ? { unknown } : {});
     } catch (cause) {
-      throw new CheckpointError(`${source}: model.vocab must be one of characters: ${(cause as Error).message}`, { cause });
+      throw new CheckpointError(
+        `${source}: model.vocab must be one of characters: ${(cause as Error).message}`,
+        { cause },
+      );
     }
     for (const [key, expected] of Object.entries(tokenizer.toJSON())) {
       const came = file[key as keyof typeof file];
@@ -183,9 +201,10 @@ export class CharTokenizer {
   }
 
   /**
-   * Writes `tokenizer.json` into the folder `directory`, which is made if it is not there.
+   * Writes `tokenizer.json` into the folder `directory`, which is made if it is not there, and beside it the
+   * `tokenizer_config.json` that Hugging Face's libraries ask for.
    *
-   * @throws CheckpointError with the cause when it cannot be written
+   * @throws CheckpointError with the cause when they cannot be written
    */
   async save(directory: string): Promise<void> {
     try {
@@ -193,7 +212,14 @@ export class CharTokenizer {
     } catch (cause) {
       throw new CheckpointError(`${directory}: cannot be made: ${(cause as Error).message}`, { cause });
     }
-    await writeAtomically(join(directory, "tokenizer.json"), [Buffer.from(`${JSON.stringify(this, null, 2)}\n`)]);
+    const config = {
+      tokenizer_class: "PreTrainedTokenizerFast",
+      clean_up_tokenization_spaces: false,
+      unk_token: this.unknown,
+    };
+    for (const [name, json] of Object.entries({ "tokenizer.json": this, "tokenizer_config.json": config })) {
+      await writeAtomically(join(directory, name), [Buffer.from(`${JSON.stringify(json, null, 2)}\n`)]);
+    }
   }
 
   /**

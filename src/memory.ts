@@ -1,0 +1,202 @@
+import { bytesPerElement, type Dtype, type DtypeArray } from "./dtype.ts";
+import { ArgumentError, TrainformerError } from "./errors.ts";
+import { adopt, allocate, configure, free, info } from "./native.ts";
+
+/**
+ * The memory behind one or more tensors.
+ *
+ * It belongs to the scope in which it was made and is freed when that scope ends. Outside of any scope it lives until
+ * JavaScript's garbage collector finds it unreachable, or until `dispose()`.
+ */
+export class Storage {
+  readonly handle: number;
+  readonly dtype: Dtype;
+  readonly length: number;
+  /** The caller's own array, for memory that was adopted and not allocated. */
+  readonly source: DtypeArray | undefined;
+  /** @internal The scope that will free it. */
+  owner: Scope | undefined;
+  /** @internal How many pending gradients of a backward pass live in it. */
+  gradientUses = 0;
+  private freed = false;
+
+  private constructor(handle: number, dtype: Dtype, length: number, source?: DtypeArray) {
+    this.handle = handle;
+    this.dtype = dtype;
+    this.length = length;
+    this.source = source;
+    if (current) current.own(this);
+    else collectable(this);
+  }
+
+  static allocate(dtype: Dtype, length: number): Storage {
+    return new Storage(allocate(dtype, length), dtype, length);
+  }
+
+  /** Uses the memory of `data` itself; what is written to one is seen in the other. */
+  static adopt(data: DtypeArray, dtype: Dtype): Storage {
+    return new Storage(adopt(data), dtype, data.length, data);
+  }
+
+  get bytes(): number {
+    return this.length * bytesPerElement[this.dtype];
+  }
+
+  get isFreed(): boolean {
+    return this.freed;
+  }
+
+  /** Throws if the memory is gone: freed, or an adopted array whose buffer was transferred to another owner. */
+  check(): void {
+    if (this.freed) {
+      throw new TrainformerError(
+        "ERR_DISPOSED",
+        "this tensor was freed: its scope or step ended, or dispose() was called; return it from the scope to keep it",
+      );
+    }
+    if (this.source !== undefined && this.source.length !== this.length) {
+      throw new TrainformerError(
+        "ERR_DISPOSED",
+        "the array that this tensor adopted was transferred or resized",
+      );
+    }
+  }
+
+  free(): void {
+    if (this.freed) return;
+    this.freed = true;
+    if (this.owner) this.owner.storages.delete(this);
+    else uncollectable(this);
+    free(this.handle);
+  }
+
+  /** @internal Hands the memory to another scope, or to the garbage collector. */
+  moveTo(scope: Scope | undefined): void {
+    if (this.freed || this.owner === scope) return;
+    if (this.owner) this.owner.storages.delete(this);
+    else uncollectable(this);
+    if (scope) scope.own(this);
+    else {
+      this.owner = undefined;
+      collectable(this);
+    }
+  }
+}
+
+/** The garbage collector does not see native memory: it is told how much of it hangs on its objects. */
+const finalized = new FinalizationRegistry<{ handle: number; bytes: number }>(({ handle, bytes }) => {
+  configure("externalBytes", -bytes);
+  free(handle);
+});
+
+function collectable(storage: Storage): void {
+  const bytes = storage.source ? 0 : storage.bytes;
+  finalized.register(storage, { handle: storage.handle, bytes }, storage);
+  configure("externalBytes", bytes);
+}
+
+function uncollectable(storage: Storage): void {
+  if (finalized.unregister(storage)) configure("externalBytes", storage.source ? 0 : -storage.bytes);
+}
+
+class Scope {
+  readonly storages = new Set<Storage>();
+  readonly parent: Scope | undefined;
+
+  constructor(parent: Scope | undefined) {
+    this.parent = parent;
+  }
+
+  own(storage: Storage): void {
+    storage.owner = this;
+    this.storages.add(storage);
+  }
+
+  end(kept: ReadonlySet<Storage>): void {
+    for (const storage of this.storages) {
+      if (kept.has(storage)) storage.moveTo(this.parent);
+      else storage.free();
+    }
+  }
+}
+
+let current: Scope | undefined;
+
+/** Something that holds memory, such as a tensor. */
+interface Holder {
+  readonly storage: Storage;
+}
+const isHolder = (value: object): value is Holder => (value as Partial<Holder>).storage instanceof Storage;
+
+/** Every storage reachable from `value` through arrays, plain objects and maps. */
+function storagesIn(value: unknown, found = new Set<Storage>()): Set<Storage> {
+  if (typeof value !== "object" || value === null) return found;
+  if (isHolder(value)) found.add(value.storage);
+  else if (Array.isArray(value) || value instanceof Set) for (const item of value) storagesIn(item, found);
+  else if (value instanceof Map) for (const item of value.values()) storagesIn(item, found);
+  else if (Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) storagesIn(item, found);
+  return found;
+}
+
+/**
+ * Runs `body` and frees every tensor that it made, except those it returns (alone, or in arrays, objects, maps).
+ * Parameters, gradients of parameters and optimizer state are kept as well. Scopes nest.
+ *
+ * @throws ERR_ARGUMENT if `body` is asynchronous: what runs between its awaits could not be told apart
+ */
+export function scope<T>(body: () => T): T {
+  const inner = new Scope(current);
+  current = inner;
+  let kept: ReadonlySet<Storage> = new Set();
+  try {
+    const result = body();
+    if (result instanceof Promise) {
+      result.catch(() => {});
+      throw new ArgumentError("scope: the function must not be async; await its results outside of it");
+    }
+    kept = storagesIn(result);
+    return result;
+  } finally {
+    current = inner.parent;
+    inner.end(kept);
+  }
+}
+
+/** Runs `body` so that what it makes belongs to no scope: parameters, optimizer state. */
+export function unscoped<T>(body: () => T): T {
+  const outer = current;
+  current = undefined;
+  try {
+    return body();
+  } finally {
+    current = outer;
+  }
+}
+
+/** @internal Runs `body` so that what it makes belongs to the owner of `storage`. */
+export function inScopeOf<T>(storage: Storage, body: () => T): T {
+  const outer = current;
+  current = storage.owner;
+  try {
+    return body();
+  } finally {
+    current = outer;
+  }
+}
+
+export interface MemoryUsage {
+  /** Tensors alive. */
+  tensors: number;
+  /** Bytes held by tensors. */
+  liveBytes: number;
+  /** The most bytes ever held by tensors at once. */
+  peakBytes: number;
+  /** Bytes obtained from the system, in use or pooled for reuse. */
+  reservedBytes: number;
+}
+
+/** What the tensors of this thread hold in native memory (arrays that were adopted are not counted). */
+export function memory(): MemoryUsage {
+  return info().memory;
+}

@@ -1,0 +1,191 @@
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import type { Dtype, DtypeArray } from "./dtype.ts";
+import { DtypeError, type ErrorCode, ShapeError, TrainformerError } from "./errors.ts";
+
+/** How the addon reads: a view shares the tensor's memory, a copy does not, and `sync` waits for the queue. */
+export const readMode = { view: 0, copy: 1, sync: 2 } as const;
+
+const dtypeNumber: Readonly<Record<Dtype, number>> = { f32: 0, bf16: 1, i32: 2 };
+
+interface Info {
+  isa: string;
+  isas: { name: string; supported: boolean }[];
+  threads: number;
+  cores: number;
+  externalBuffers: boolean;
+  kernels: { name: string; parameters: { name: string; type: string; rank: number }[] }[];
+  memory: { liveBytes: number; peakBytes: number; reservedBytes: number; tensors: number };
+  words: Float64Array;
+}
+
+interface Addon {
+  info(): Info;
+  configure(name: string, value: unknown): void;
+  alloc(dtype: number, length: number): number;
+  adopt(data: DtypeArray): number;
+  free(handle: number): void;
+  write(handle: number, offset: number, data: DtypeArray): void;
+  read(handle: number, offset: number, length: number, mode: number): Promise<ArrayBuffer> | ArrayBuffer;
+  call(kernel: number, dtype: number, count: number): void;
+}
+
+/** The folder of the package, in a checkout as well as installed. */
+export const packageRoot = fileURLToPath(new URL("..", import.meta.url));
+
+function loadAddon(): Addon {
+  const require = createRequire(import.meta.url);
+  const chosen = process.env.TRAINFORMER_ADDON;
+  try {
+    return chosen ? require(chosen) : require("node-gyp-build")(packageRoot);
+  } catch (cause) {
+    throw new TrainformerError(
+      "ERR_NO_BINARY",
+      `no native binary for ${process.platform}-${process.arch}${chosen ? ` at ${chosen}` : ""}: prebuilt ones exist for ` +
+        "linux-x64 (glibc 2.28 or newer); in a checkout, `npm run build` makes one (needs CMake and a C++17 compiler)",
+      { cause },
+    );
+  }
+}
+
+/** Runs `body` and gives the addon's errors the classes of this package. */
+function translated<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+function translate(error: unknown): unknown {
+  const { code, message } = error as { code?: ErrorCode; message: string };
+  if (code === "ERR_SHAPE") return new ShapeError(message);
+  if (code === "ERR_DTYPE") return new DtypeError(message);
+  return code?.startsWith("ERR_") ? new TrainformerError(code, message) : error;
+}
+
+const addon = loadAddon();
+const { words, kernels: exported } = addon.info();
+
+export type ParameterKind = "in" | "out" | "acc" | "number";
+
+export interface KernelParameter {
+  readonly name: string;
+  readonly kind: ParameterKind;
+  /** The dtype it must have: that of the activations ("real"), or always this one. */
+  readonly dtype: "real" | Dtype;
+  readonly optional: boolean;
+  readonly strided: boolean;
+  readonly rank: number;
+}
+
+/** A kernel of the contract (native/kernels.def), the same on every device and instruction set. */
+export interface Kernel {
+  readonly id: number;
+  readonly name: string;
+  readonly parameters: readonly KernelParameter[];
+}
+
+function parseParameter({
+  name,
+  type,
+  rank,
+}: Info["kernels"][number]["parameters"][number]): KernelParameter {
+  const base = type.replace(/Opt$|Strided$/, "");
+  const kind: ParameterKind =
+    rank === 0 ? "number" : /^(In|Ids)/.test(base) ? "in" : base === "Acc" ? "acc" : "out";
+  const dtype = /Ids$/.test(base) ? "i32" : /32$/.test(base) || base === "Acc" ? "f32" : "real";
+  return { name, kind, dtype, optional: type.endsWith("Opt"), strided: type.endsWith("Strided"), rank };
+}
+
+const kernels = new Map<string, Kernel>(
+  exported.map(({ name, parameters }, id) => [
+    name,
+    { id, name, parameters: parameters.map(parseParameter) },
+  ]),
+);
+
+export const findKernel = (name: string): Kernel | undefined => kernels.get(name);
+
+export function kernelNamed(name: string): Kernel {
+  const kernel = kernels.get(name);
+  if (kernel === undefined)
+    throw new TrainformerError("ERR_NO_BINARY", `the native binary has no kernel ${name}: rebuild it`);
+  return kernel;
+}
+
+/** A tensor as a kernel takes it: as many axes as the kernel names. */
+export interface KernelView {
+  readonly handle: number;
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+}
+
+/** Enqueues `kernel` with its arguments in the order of its parameters; undefined leaves out an optional one. */
+export function callKernel(
+  kernel: Kernel,
+  real: Dtype,
+  args: readonly (KernelView | number | undefined)[],
+): void {
+  let at = 0;
+  for (const argument of args) {
+    if (typeof argument === "number") {
+      words[at++] = argument;
+    } else if (argument === undefined) {
+      words[at++] = -1;
+    } else {
+      words[at++] = argument.handle;
+      words[at++] = argument.offset;
+      for (const size of argument.shape) words[at++] = size;
+      for (const stride of argument.strides) words[at++] = stride;
+    }
+  }
+  try {
+    addon.call(kernel.id, dtypeNumber[real], at);
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+export const allocate = (dtype: Dtype, length: number): number =>
+  translated(() => addon.alloc(dtypeNumber[dtype], length));
+export const adopt = (data: DtypeArray): number => translated(() => addon.adopt(data));
+export const free = (handle: number): void => translated(() => addon.free(handle));
+export const write = (handle: number, offset: number, data: DtypeArray): void =>
+  translated(() => addon.write(handle, offset, data));
+
+/** Everything enqueued so far, done; then the memory as asked for. Rejects with what kernels reported. */
+export async function read(
+  handle: number,
+  offset: number,
+  length: number,
+  mode: "view" | "copy",
+): Promise<ArrayBuffer> {
+  try {
+    return await addon.read(handle, offset, length, readMode[mode]);
+  } catch (error) {
+    throw translate(error);
+  }
+}
+export const readSync = (handle: number, offset: number, length: number): ArrayBuffer =>
+  translated(() => addon.read(handle, offset, length, readMode.sync) as ArrayBuffer);
+
+export interface Settings {
+  isa: string;
+  threads: number;
+  poison: boolean;
+  synchronous: boolean;
+  externalBuffers: boolean;
+  externalBytes: number;
+}
+export const configure = <K extends keyof Settings>(name: K, value: Settings[K]): void =>
+  translated(() => addon.configure(name, value));
+
+export const info = (): Omit<Info, "words" | "kernels"> => addon.info();
+
+const { TRAINFORMER_ISA, TRAINFORMER_THREADS, TRAINFORMER_POISON, TRAINFORMER_SYNC } = process.env;
+if (TRAINFORMER_ISA) configure("isa", TRAINFORMER_ISA);
+if (TRAINFORMER_THREADS) configure("threads", Number(TRAINFORMER_THREADS));
+if (TRAINFORMER_POISON) configure("poison", true);
+if (TRAINFORMER_SYNC) configure("synchronous", true);

@@ -1,0 +1,226 @@
+import type { Dtype } from "./dtype.ts";
+import { DtypeError, ShapeError } from "./errors.ts";
+import {
+  callKernel,
+  findKernel,
+  type Kernel,
+  type KernelParameter,
+  type KernelView,
+  kernelNamed,
+} from "./native.ts";
+import { resolvePattern, type Sizes, showShape, sizeOf, unify } from "./shape.ts";
+import { Tensor } from "./tensor.ts";
+
+export type OpArgument = Tensor | number | boolean | undefined;
+export type OpArguments = Record<string, OpArgument>;
+
+/** What an op is, once: everything else about it is derived from this and from its kernels' signatures. */
+export interface OpDeclaration<P extends unknown[]> {
+  /** As users call it. Its kernels are `<name in lower case>_forward` and `_backward`. */
+  readonly name: string;
+  /** The public parameters, with their defaults, as the kernel arguments of the same names. */
+  readonly args: (...parameters: P) => OpArguments;
+  /** A pattern for every tensor: inputs, output, saved values. `...` is any number of leading axes. */
+  readonly shapes: Readonly<Record<string, string>>;
+  readonly output: string;
+  /** Further outputs of the forward kernel, kept for the backward kernel. */
+  readonly saved?: readonly string[];
+  /** "none": asking for a gradient throws. Otherwise the op must have a backward kernel. */
+  readonly backward?: "none";
+}
+
+/** A declaration with the kernels that belong to it. */
+export interface Op<P extends unknown[] = unknown[]> extends OpDeclaration<P> {
+  readonly forwardKernel: Kernel;
+  readonly backwardKernel: Kernel | undefined;
+}
+
+/** @throws if the op has neither a backward kernel nor says "none": a fast path without a gradient must not exist */
+export function withKernels<P extends unknown[]>(declaration: OpDeclaration<P>): Op<P> {
+  const stem = declaration.name.toLowerCase();
+  const backwardKernel = findKernel(`${stem}_backward`);
+  if ((backwardKernel === undefined) !== (declaration.backward === "none")) {
+    throw new Error(`op ${declaration.name}: either a kernel ${stem}_backward or backward: "none"`);
+  }
+  return { ...declaration, forwardKernel: kernelNamed(`${stem}_forward`), backwardKernel };
+}
+
+/** Everything that an op's kernels may refer to by name. */
+export type OpValues = Record<string, OpArgument>;
+
+/** Checks the arguments, allocates outputs and saved values, and enqueues the forward kernel. */
+export function runForward(op: Op, args: OpArguments): OpValues {
+  const sizes = checkShapes(op, args);
+  const real = activationDtype(op.name, op.forwardKernel, args);
+  const values: OpValues = { ...args };
+  for (const name of [op.output, ...(op.saved ?? [])]) {
+    const parameter = op.forwardKernel.parameters.find((p) => p.name === name)!;
+    values[name] = Tensor.empty(resolvePattern(op.shapes[name]!, sizes), dtypeOf(parameter, real));
+  }
+  runKernel(op.forwardKernel, real, values);
+  return values;
+}
+
+/** Binds the shapes of all tensors among `args` to the op's patterns, or throws what was wrong, right and given. */
+export function checkShapes(op: Pick<Op, "name" | "shapes">, args: OpArguments): Sizes {
+  const sizes: Sizes = new Map();
+  for (const [name, value] of Object.entries(args)) {
+    if (!(value instanceof Tensor)) continue;
+    value.storage.check();
+    const pattern = op.shapes[name]!;
+    const problem = unify(pattern, value.shape, sizes);
+    if (problem !== undefined) {
+      throw new ShapeError(`${op.name}: ${name} must be ${pattern}${problem}; got ${describe(args)}`);
+    }
+  }
+  return sizes;
+}
+
+function describe(args: OpArguments): string {
+  const tensors = Object.entries(args).filter(
+    (entry): entry is [string, Tensor] => entry[1] instanceof Tensor,
+  );
+  return tensors.map(([name, t]) => `${name} ${showShape(t.shape)}`).join(", ");
+}
+
+const dtypeOf = (parameter: KernelParameter, real: Dtype): Dtype =>
+  parameter.dtype === "real" ? real : parameter.dtype;
+
+/** The dtype in which a kernel works: that of its activations, which must all be the same. */
+function activationDtype(name: string, kernel: Kernel, values: OpValues): Dtype {
+  let real: Dtype | undefined;
+  for (const parameter of kernel.parameters) {
+    const value = values[parameter.name];
+    if (parameter.kind !== "in" || !(value instanceof Tensor)) continue;
+    if (parameter.dtype !== "real") {
+      if (value.dtype === parameter.dtype) continue;
+      throw new DtypeError(`${name}: ${parameter.name} must be ${parameter.dtype}; got ${value.dtype}`);
+    }
+    real ??= value.dtype;
+    if (value.dtype !== real || real === "i32") {
+      const wanted = real === "i32" ? "f32 or bf16" : `${real}, the dtype of its other inputs`;
+      throw new DtypeError(
+        `${name}: ${parameter.name} must be ${wanted}; got ${value.dtype} (cast with .to())`,
+      );
+    }
+  }
+  return real ?? "f32";
+}
+
+/** Enqueues `kernel` with the arguments that its signature names. Inputs in a layout that it does not take are copied. */
+export function runKernel(kernel: Kernel, real: Dtype, values: OpValues): void {
+  callKernel(
+    kernel,
+    real,
+    kernel.parameters.map((parameter) => kernelArgument(kernel, parameter, values[parameter.name])),
+  );
+}
+
+function kernelArgument(
+  kernel: Kernel,
+  parameter: KernelParameter,
+  value: OpArgument,
+): KernelView | number | undefined {
+  if (value instanceof Tensor) {
+    value.storage.check();
+    const view = foldTo(parameter.rank, value, parameter.strided);
+    if (view !== undefined) return view;
+    if (parameter.kind !== "in")
+      throw new Error(`${kernel.name}: ${parameter.name} has a layout that cannot be written`);
+    return foldTo(parameter.rank, contiguousCopy(value), parameter.strided)!;
+  }
+  if (value === undefined && !parameter.optional)
+    throw new Error(`${kernel.name}: ${parameter.name} is missing`);
+  return typeof value === "boolean" ? Number(value) : value;
+}
+
+/**
+ * `t` with `rank` axes for a kernel: missing axes are put in front, surplus leading axes fold into one. Undefined if
+ * the strides do not allow it, or if the last axis has gaps and the kernel does not take them.
+ */
+export function foldTo(rank: number, t: Tensor, strided = false): KernelView | undefined {
+  const { handle } = t.storage;
+  let { shape, strides } = t;
+  if (shape.length < rank) {
+    const missing = rank - shape.length;
+    shape = [...new Array<number>(missing).fill(1), ...shape];
+    strides = [...new Array<number>(missing).fill(0), ...strides];
+  } else if (shape.length > rank) {
+    const surplus = shape.length - rank + 1;
+    const size = sizeOf(shape.slice(0, surplus));
+    let step = 0;
+    let span = 1; // elements of the folded axes behind the one at hand
+    for (let axis = surplus - 1; axis >= 0; axis--) {
+      if (shape[axis] === 1) continue;
+      if (span === 1) step = strides[axis]!;
+      else if (strides[axis] !== step * span && size > 0) return undefined;
+      span *= shape[axis]!;
+    }
+    shape = [size, ...shape.slice(surplus)];
+    strides = [step, ...strides.slice(surplus)];
+  }
+  const last = rank - 1;
+  if (!strided && last >= 0 && shape[last]! > 1 && strides[last] !== 1) return undefined;
+  return { handle, offset: t.offset, shape, strides };
+}
+
+const copy = kernelNamed("copy");
+const copyIds = kernelNamed("copy_ids");
+
+/** Copies `from` to `to`, of the same shape and dtype, whatever the strides of either (the last axis of `to` dense). */
+export function copyInto(from: Tensor, to: Tensor): void {
+  const kernel = from.dtype === "i32" ? copyIds : copy;
+  const real = from.dtype === "bf16" ? "bf16" : "f32";
+  for (const [source, target] of pieces(from, to)) {
+    callKernel(kernel, real, [foldTo(4, source, true)!, foldTo(4, target)!]);
+  }
+}
+
+/** Cuts a pair of tensors along leading axes until both have at most four. */
+function* pieces(a: Tensor, b: Tensor): Generator<[Tensor, Tensor]> {
+  if (a.rank <= 4) return yield [a, b];
+  for (let i = 0; i < a.shape[0]!; i++) yield* pieces(row(a, i), row(b, i));
+}
+
+const row = (t: Tensor, i: number): Tensor =>
+  new Tensor(t.storage, t.shape.slice(1), t.strides.slice(1), t.offset + i * t.strides[0]!);
+
+export function contiguousCopy(t: Tensor): Tensor {
+  const result = Tensor.empty(t.shape, t.dtype);
+  copyInto(t, result);
+  return result;
+}
+
+/** Runs `kernel` on tensors of one shape, whose neighbouring axes are merged where the strides of all allow it. */
+export function runAligned(kernel: Kernel, real: Dtype, tensors: readonly Tensor[]): void {
+  callKernel(kernel, real, alignedViews(tensors));
+}
+
+const maxAxes = 4;
+
+function alignedViews(tensors: readonly Tensor[]): KernelView[] {
+  const dense = tensors.map((t) =>
+    t.rank > 0 && t.shape.at(-1)! > 1 && t.strides.at(-1) !== 1 ? contiguousCopy(t) : t,
+  );
+  const shape: number[] = [];
+  const strides: number[][] = dense.map(() => []);
+  for (let axis = dense[0]!.rank - 1; axis >= 0; axis--) {
+    const size = dense[0]!.shape[axis]!;
+    if (size === 1) continue;
+    const inner = shape[0];
+    const merges = inner !== undefined && dense.every((t, i) => t.strides[axis] === strides[i]![0]! * inner);
+    if (merges) shape[0] = inner * size;
+    else {
+      shape.unshift(size);
+      dense.forEach((t, i) => strides[i]!.unshift(t.strides[axis]!));
+    }
+  }
+  if (shape.length > maxAxes) return alignedViews(dense.map((t) => (t.isContiguous ? t : contiguousCopy(t))));
+  const missing = new Array<number>(maxAxes - shape.length);
+  return dense.map((t, i) => ({
+    handle: t.storage.handle,
+    offset: t.offset,
+    shape: [...missing.fill(1), ...shape],
+    strides: [...missing.fill(0), ...strides[i]!],
+  }));
+}

@@ -1,0 +1,20 @@
+import { defineOp } from "../autograd.ts";
+import type { Tensor } from "../tensor.ts";
+
+/**
+ * Layer normalization over the last axis: `y = (x − mean(x)) / sqrt(var(x) + eps) · weight + bias`.
+ *
+ * @param x      `[..., C]` activations
+ * @param weight `[C]` gain
+ * @param bias   `[C]`, or undefined for none
+ * @param eps    added to the (biased) variance before the root
+ * @returns      `[..., C]`, in the dtype of `x`
+ * @see Ba, Kiros & Hinton 2016, "Layer Normalization"
+ */
+export const layerNorm = defineOp({
+  name: "layerNorm",
+  args: (x: Tensor, weight: Tensor, bias?: Tensor, eps: number = 1e-5) => ({ x, weight, bias, eps }),
+  shapes: { x: "[..., C]", weight: "[C]", bias: "[C]", y: "[..., C]", mean: "[...]", rstd: "[...]" },
+  output: "y",
+  saved: ["mean", "rstd"],
+});

@@ -46,14 +46,24 @@ struct Lanes {
 template <int N>
 inline Vec<N> splat(float x) { return x - Vec<N>{}; }
 
+// A vector from or to memory of any alignment. (Not through a pointer to a vector type: templates lose its alignment.)
+template <class V, class T>
+inline V read_vector(const T* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V, class T>
+inline void write_vector(T* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
+
 template <int N>
-inline Vec<N> load(const float* p) { return *reinterpret_cast<const Vec<N>*>(p); }
+inline Vec<N> load(const float* p) { return read_vector<Vec<N>>(p); }
 template <int N>
-inline void store(float* p, Vec<N> v) { *reinterpret_cast<Vec<N>*>(p) = v; }
+inline void store(float* p, Vec<N> v) { write_vector(p, v); }
 
 template <int N>
 inline Vec<N> load(const bf16* p) {
-  const auto half = *reinterpret_cast<const typename VectorOf<N>::u16*>(p);
+  const auto half = read_vector<typename VectorOf<N>::u16>(p);
   return (Vec<N>)(__builtin_convertvector(half, WordVec<N>) << 16);
 }
 // Round to nearest, ties to even; NaN stays NaN.
@@ -63,7 +73,7 @@ inline void store(bf16* p, Vec<N> v) {
   const WordVec<N> rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
   const WordVec<N> nan = (u >> 16) | 0x40;
   const WordVec<N> chosen = (u & 0x7fffffff) > 0x7f800000 ? nan : rounded;
-  *reinterpret_cast<typename VectorOf<N>::u16*>(p) = __builtin_convertvector(chosen, typename VectorOf<N>::u16);
+  write_vector(p, __builtin_convertvector(chosen, typename VectorOf<N>::u16));
 }
 
 inline float to_float(float x) { return x; }

@@ -45,7 +45,8 @@ class CallNode implements GraphNode {
   backward: BackwardFunction | undefined;
   /** Saved values that nobody else can see: freed as soon as they are used. */
   private privates: readonly Tensor[];
-  gradientPlace?: (output: Tensor) => Tensor | undefined;
+  readonly gradientPlace: GraphNode["gradientPlace"];
+  readonly asView: GraphNode["asView"];
 
   constructor(
     op: string,
@@ -58,7 +59,8 @@ class CallNode implements GraphNode {
     this.outputs = outputs;
     this.backward = details.backward;
     this.privates = details.privates ?? [];
-    if (details.gradientPlace) this.gradientPlace = details.gradientPlace;
+    this.gradientPlace = details.gradientPlace;
+    this.asView = details.asView;
   }
 
   release(): void {
@@ -72,7 +74,8 @@ class CallNode implements GraphNode {
 interface RecordDetails {
   backward: BackwardFunction;
   privates?: readonly Tensor[];
-  gradientPlace?: (output: Tensor) => Tensor | undefined;
+  gradientPlace?: GraphNode["gradientPlace"];
+  asView?: GraphNode["asView"];
 }
 
 export const isRecording = (inputs: readonly (Tensor | undefined)[]): boolean =>
@@ -186,6 +189,7 @@ export class BackwardPass {
   private readonly pending = new Map<Tensor, Tensor>();
   /** What `place` gave out for leaves: their own memory, while any other gradient may belong to somebody else. */
   private readonly leafPlaces = new Map<Tensor, Tensor>();
+  private readonly claimed = new Set<Tensor>();
 
   /** Whether a gradient is wanted for `input` at all. */
   wants(input: Tensor | undefined): boolean {
@@ -201,11 +205,21 @@ export class BackwardPass {
         this.leafPlaces.set(input, place);
         return place;
       }
-    } else if (!this.pending.has(input)) {
-      const place = input.node!.gradientPlace?.(input);
+    } else {
+      const place = this.partOfAnother(input);
       if (place !== undefined) return place;
     }
     return Tensor.empty(input.shape, input.dtype);
+  }
+
+  /** The place that the gradient of `t` has within that of another tensor, through any number of views; given out once. */
+  private partOfAnother(t: Tensor): Tensor | undefined {
+    if (t.node === undefined || this.pending.has(t) || this.claimed.has(t)) return undefined;
+    const { gradientPlace, asView, inputs } = t.node;
+    const within = asView === undefined ? undefined : this.partOfAnother(inputs[0]!);
+    const place = within === undefined ? gradientPlace?.(t) : asView!(within);
+    if (place !== undefined) this.claimed.add(t);
+    return place;
   }
 
   /** Adds `gradient` to the gradient of `input`. It may be shared with other tensors, or be a view. */

@@ -193,34 +193,45 @@ export function contiguousCopy(t: Tensor): Tensor {
 
 /** Runs `kernel` on tensors of one shape, whose neighbouring axes are merged where the strides of all allow it. */
 export function runAligned(kernel: Kernel, real: Dtype, tensors: readonly Tensor[]): void {
-  callKernel(kernel, real, alignedViews(tensors));
+  callKernel(kernel, real, alignedViews(kernel, tensors));
 }
 
 const maxAxes = 4;
 
-function alignedViews(tensors: readonly Tensor[]): KernelView[] {
-  const dense = tensors.map((t) =>
-    t.rank > 0 && t.shape.at(-1)! > 1 && t.strides.at(-1) !== 1 ? contiguousCopy(t) : t,
-  );
+function alignedViews(kernel: Kernel, tensors: readonly Tensor[]): KernelView[] {
+  const innermost = tensors[0]!.shape.findLastIndex((size) => size !== 1);
+  const isRead = (i: number) => kernel.parameters[i]!.kind === "in";
+  const hasGaps = (t: Tensor) => innermost >= 0 && t.strides[innermost] !== 1;
+  const given = tensors.map((t, i) => (isRead(i) && hasGaps(t) ? contiguousCopy(t) : t));
   const shape: number[] = [];
-  const strides: number[][] = dense.map(() => []);
-  for (let axis = dense[0]!.rank - 1; axis >= 0; axis--) {
-    const size = dense[0]!.shape[axis]!;
+  const strides: number[][] = given.map(() => []);
+  const prepend = (size: number, stride: (t: Tensor) => number) => {
+    shape.unshift(size);
+    given.forEach((t, i) => strides[i]!.unshift(stride(t)));
+  };
+  if (given.some(hasGaps)) prepend(1, () => 1); // written with gaps: rows of one element
+  for (let axis = innermost; axis >= 0; axis--) {
+    const size = given[0]!.shape[axis]!;
     if (size === 1) continue;
     const inner = shape[0];
-    const merges = inner !== undefined && dense.every((t, i) => t.strides[axis] === strides[i]![0]! * inner);
+    const merges = inner !== undefined && given.every((t, i) => t.strides[axis] === strides[i]![0]! * inner);
     if (merges) shape[0] = inner * size;
-    else {
-      shape.unshift(size);
-      dense.forEach((t, i) => strides[i]!.unshift(t.strides[axis]!));
-    }
+    else prepend(size, (t) => t.strides[axis]!);
   }
-  if (shape.length > maxAxes) return alignedViews(dense.map((t) => (t.isContiguous ? t : contiguousCopy(t))));
-  const missing = new Array<number>(maxAxes - shape.length);
-  return dense.map((t, i) => ({
+  if (shape.length > maxAxes) {
+    if (given.every((t, i) => !isRead(i) || t.isContiguous)) {
+      throw new ShapeError(`${kernel.name}: more than ${maxAxes} groups of axes that broadcast differently`);
+    }
+    return alignedViews(
+      kernel,
+      given.map((t, i) => (isRead(i) ? contiguousCopy(t) : t)),
+    );
+  }
+  const missing = maxAxes - shape.length;
+  return given.map((t, i) => ({
     handle: t.storage.handle,
     offset: t.offset,
-    shape: [...missing.fill(1), ...shape],
-    strides: [...missing.fill(0), ...strides[i]!],
+    shape: [...new Array<number>(missing).fill(1), ...shape],
+    strides: [...new Array<number>(missing).fill(0), ...strides[i]!],
   }));
 }

@@ -17,8 +17,10 @@ export interface GraphNode {
   readonly sequence: number;
   readonly inputs: readonly (Tensor | undefined)[];
   readonly outputs: readonly Tensor[];
-  /** Where the gradient of an output should be written, when it has a place already (a part of a larger tensor). */
-  gradientPlace?: (output: Tensor) => Tensor | undefined;
+  /** Where the gradient of an output should be written, if it has a place already: it is a part of another's. */
+  readonly gradientPlace?: ((output: Tensor) => Tensor | undefined) | undefined;
+  /** How the output lies on the memory of the only input, if it is nothing but a view of it. */
+  readonly asView?: ((input: Tensor) => Tensor) | undefined;
 }
 
 export interface TensorOptions {
@@ -166,6 +168,17 @@ export class Tensor {
   }
   [inspect.custom](): string {
     return this.toString();
+  }
+
+  /** @internal Puts other memory of the same shape in the place of this tensor's: flattened, or in another dtype. */
+  replaceStorage(by: Tensor): void {
+    Object.assign(this, { storage: by.storage, offset: by.offset, strides: by.strides });
+  }
+
+  /** Copies the values of another tensor of the same shape into this one, whose dtype they take. */
+  assign(values: Tensor): this {
+    f.assign(this, values);
+    return this;
   }
 
   /** Computes the gradient of this tensor by every leaf that asked for it. See `backward` in autograd.ts. */

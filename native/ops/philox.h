@@ -90,7 +90,7 @@ inline void philox_words(std::uint64_t seed, std::uint64_t position, std::uint64
 // Word → uniform in [0, 1): its upper 24 bits.
 template <int N>
 inline Vec<N> uniform(const std::uint32_t* words) {
-  const WordVec<N> w = *reinterpret_cast<const WordVec<N>*>(words);
+  const WordVec<N> w = read_vector<WordVec<N>>(words);
   return __builtin_convertvector((IntVec<N>)(w >> 8), Vec<N>) * 5.9604644775390625e-8f;
 }
 

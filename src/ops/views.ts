@@ -2,45 +2,74 @@ import { type BackwardPass, castTo, filled, record } from "../autograd.ts";
 import type { Dtype } from "../dtype.ts";
 import { DtypeError, ShapeError } from "../errors.ts";
 import { kernelNamed } from "../native.ts";
-import { contiguousCopy, copyInto, runAligned } from "../op.ts";
+import { contiguousCopy, copyInto, runAligned, runKernel } from "../op.ts";
 import { contiguousStrides, resolveAxis, type Shape, showShape, sizeOf } from "../shape.ts";
 import { checkShape, Tensor } from "../tensor.ts";
 
 const accumulate = kernelNamed("accumulate");
+const sumForward = kernelNamed("sum_forward");
 
-/** A tensor on the memory of `x`, whose gradient `back` turns into one of the shape of `x`. */
-function view(
-  op: string,
-  x: Tensor,
-  shape: Shape,
-  strides: Shape,
-  offset: number,
-  back: (dy: Tensor) => Tensor,
-): Tensor {
+/** A tensor on the memory of `x` as `lay` lays it out; its gradient goes back through `back`. */
+function view(op: string, x: Tensor, lay: (t: Tensor) => Tensor, back: (dy: Tensor) => Tensor): Tensor {
   x.storage.check();
-  const y = new Tensor(x.storage, shape, strides, offset);
-  record(op, [x], [y], { backward: (pass, [dy]) => pass.give(x, back(dy!)) });
+  const y = lay(x);
+  record(op, [x], [y], { asView: lay, backward: (pass, [dy]) => pass.give(x, back(dy!)) });
   return y;
 }
 
+/**
+ * The strides with which the memory of a tensor has another shape, or undefined if no strides do: neighbouring axes
+ * are merged where they are evenly spaced, and what results is cut anew.
+ */
+function stridesFor(t: Tensor, shape: Shape): number[] | undefined {
+  if (t.isContiguous) return contiguousStrides(shape);
+  const strides: number[] = [];
+  let to = shape.length - 1;
+  for (let from = t.rank - 1; from >= 0; ) {
+    let size = t.shape[from]!;
+    let step = t.strides[from]!;
+    const base = step;
+    for (
+      from--;
+      from >= 0 && (t.shape[from] === 1 || t.strides[from] === step * t.shape[from + 1]!);
+      from--
+    ) {
+      if (t.shape[from] !== 1) step = t.strides[from]!;
+      size *= t.shape[from]!;
+    }
+    let covered = 1;
+    for (; to >= 0 && covered * shape[to]! <= size; to--) {
+      strides[to] = base * covered;
+      covered *= shape[to]!;
+    }
+    if (covered !== size) return undefined;
+  }
+  return to < 0 ? strides : undefined;
+}
+
 const reshaped = (t: Tensor, shape: Shape): Tensor => {
-  const dense = t.isContiguous ? t : contiguousCopy(t);
-  return new Tensor(dense.storage, shape, contiguousStrides(shape), dense.offset);
+  const strides = stridesFor(t, shape);
+  if (strides !== undefined) return new Tensor(t.storage, shape, strides, t.offset);
+  const dense = contiguousCopy(t);
+  return new Tensor(dense.storage, shape);
 };
 
-/** The same elements in another shape; one size may be -1. Copies only if `x` is not contiguous. */
+/** The same elements in another shape; one size may be -1. Copies only if no view of `x` has that shape. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const known = shape.filter((n) => n !== -1);
   const rest = x.size / sizeOf(known);
-  const target = known.length === shape.length - 1 ? shape.map((n) => (n === -1 ? rest : n)) : shape;
+  const target = known.length === shape.length - 1 ? shape.map((n) => (n === -1 ? rest : n)) : [...shape];
   if (!target.every((n) => Number.isInteger(n) && n >= 0) || sizeOf(target) !== x.size) {
     throw new ShapeError(
       `reshape: shape ${showShape(shape)} must hold the ${x.size} elements of x ${showShape(x.shape)}`,
     );
   }
-  const dense = contiguous(x);
-  return view("reshape", dense, target, contiguousStrides(target), dense.offset, (dy) =>
-    reshaped(dy, x.shape),
+  const source = stridesFor(x, target) === undefined ? clone(x) : x;
+  return view(
+    "reshape",
+    source,
+    (t) => reshaped(t, target),
+    (dy) => reshaped(dy, x.shape),
   );
 }
 
@@ -67,9 +96,9 @@ const swapped = (list: Shape, i: number, j: number): number[] => {
 export function transpose(x: Tensor, axis0: number, axis1: number): Tensor {
   const i = resolveAxis("transpose: axis0", axis0, x.rank);
   const j = resolveAxis("transpose: axis1", axis1, x.rank);
-  const back = (dy: Tensor) =>
-    new Tensor(dy.storage, swapped(dy.shape, i, j), swapped(dy.strides, i, j), dy.offset);
-  return view("transpose", x, swapped(x.shape, i, j), swapped(x.strides, i, j), x.offset, back);
+  const swap = (t: Tensor) =>
+    new Tensor(t.storage, swapped(t.shape, i, j), swapped(t.strides, i, j), t.offset);
+  return view("transpose", x, swap, swap);
 }
 
 /** `x` repeated along axes of size 1 and along new leading axes, without a copy. */
@@ -100,8 +129,24 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 export function giveSummed(pass: BackwardPass, x: Tensor, dy: Tensor): void {
   if (!pass.wants(x)) return;
   if (showShape(x.shape) === showShape(dy.shape)) return pass.give(x, dy);
+  const repeated = (axis: number) => (x.shape[axis - dy.rank + x.rank] ?? 1) !== dy.shape[axis];
+  if (repeated(dy.rank - 1)) return giveSummed(pass, x, summedTail(dy, repeated));
   const real = dy.dtype === "bf16" ? "bf16" : "f32";
   runAligned(accumulate, real, [dy, broadcastTo(pass.accumulator(x), dy.shape)]);
+}
+
+/** The sum of `dy` over its last axes, as many in a row as are repeated; they stay, with size 1. */
+function summedTail(dy: Tensor, repeated: (axis: number) => boolean): Tensor {
+  let first = dy.rank;
+  while (first > 0 && (repeated(first - 1) || dy.shape[first - 1] === 1)) first--;
+  const kept = dy.shape.slice(0, first);
+  const rows = sizeOf(kept);
+  const y = Tensor.empty([...kept, ...new Array<number>(dy.rank - first).fill(1)], dy.dtype);
+  const as = (t: Tensor, shape: Shape) => new Tensor(t.storage, shape, undefined, t.offset);
+  const dense = dy.isContiguous ? dy : contiguousCopy(dy);
+  const columns = sizeOf(dy.shape.slice(first));
+  runKernel(sumForward, dy.dtype, { x: as(dense, [rows, columns, 1]), y: as(y, [rows, 1]), factor: 1 });
+  return y;
 }
 
 const partOf = (x: Tensor, axis: number, start: number, size: number): Tensor => {
@@ -161,7 +206,7 @@ export function split(x: Tensor, sizes: readonly number[], axis = -1): Tensor[] 
     backward(pass, gradients) {
       gradientPlaces().forEach((place, i) => {
         const gradient = gradients[i];
-        if (gradient === undefined) filled(place, 0);
+        if (gradient === undefined) copyInto(broadcastTo(filled(Tensor.empty([], x.dtype), 0), place.shape), place);
         else if (gradient.storage !== place.storage || gradient.offset !== place.offset)
           copyInto(gradient, place);
       });
@@ -212,4 +257,21 @@ export function cast(x: Tensor, dtype: Dtype): Tensor {
   const y = castTo(contiguous(x.detach()), dtype);
   record("cast", [x], [y], { backward: (pass, [dy]) => pass.give(x, castTo(contiguous(dy!), x.dtype)) });
   return y;
+}
+
+const toF32 = kernelNamed("to_f32");
+const fromF32 = kernelNamed("from_f32");
+
+/** Copies the values of `values` into `target`, of the same shape, rounded to its dtype. Not recorded. */
+export function assign(target: Tensor, values: Tensor): void {
+  target.storage.check();
+  values.storage.check();
+  if (showShape(target.shape) !== showShape(values.shape)) {
+    throw new ShapeError(`assign: values must be ${showShape(target.shape)}; got ${showShape(values.shape)}`);
+  }
+  if (target.dtype === values.dtype) return copyInto(values, target);
+  if (target.dtype === "i32" || values.dtype === "i32" || !target.isContiguous) {
+    throw new DtypeError(`assign: values must be ${target.dtype}; got ${values.dtype}`);
+  }
+  runKernel(target.dtype === "f32" ? toF32 : fromF32, "bf16", { x: values, y: target });
 }

@@ -1,0 +1,98 @@
+// Cross entropy of softmax(logits) and integer targets, as PyTorch defines it.
+//
+//   logits [N, V]    targets [N]    loss, weight [1]    lse [N]
+//
+//   q     (1 − ε) on the target plus ε / V everywhere, ε = labelSmoothing
+//   lse   = ln Σ e^logits
+//   loss  = weight · Σₙ (lse − Σᵥ q · logits)          weight = 1 / count if mean, else 1
+//   dlogits = dloss · weight · (e^(logits − lse) − q)
+//
+// Rows whose target is ignoreIndex count nowhere and get no gradient; so do rows whose target is outside [0, V), which
+// is reported. The mean of no rows is NaN. A row is read once: in pieces that stay in the cache, each rescaling the sum
+// when it raises the maximum. dlogits may be logits.
+#include "kernel.h"
+
+namespace ISA {
+
+namespace {
+
+constexpr Index kPiece = 2048;
+
+struct RowSums {
+  double lse;
+  double logits;  // Σ logits, if asked for
+};
+
+RowSums scan(const Real* logits, Index V, bool sums_logits) {
+  float largest = -__builtin_inff();
+  double total = 0, logits_total = 0;
+  for (Index begin = 0; begin < V; begin += kPiece) {
+    const Row<const Real> piece{logits + begin};
+    const Index count = min(kPiece, V - begin);
+    const float here = maximum(count, [&](auto i) { return piece[i]; });
+    const float before = largest;
+    if (here > largest) largest = here;
+    // Until something is larger than −∞, any finite number serves: e^(−∞ − 0) = 0.
+    const float shift = largest == -__builtin_inff() ? 0 : largest;
+    if (before != largest) total *= double(exp<1>(splat<1>(before - shift))[0]);
+    total += double(sum(count, [&](auto i) { return exp<i.lanes>(piece[i] - shift); }));
+    if (sums_logits) logits_total += double(sum(count, [&](auto i) { return piece[i]; }));
+  }
+  return {double(largest) + __builtin_log(total), logits_total};
+}
+
+}  // namespace
+
+void crossentropy_forward(In logits, Ids targets, Out32 loss, Out32 lse, Out32 weight, Index ignoreIndex,
+                          float labelSmoothing, Index mean) {
+  constexpr Index kBlocks = 64;
+  const Index N = logits.size[0], V = logits.size[1];
+  const Index block = max(1, ceil_div(N, kBlocks)), blocks = ceil_div(N, block);
+  double losses[kBlocks];
+  Index counts[kBlocks];
+  parallel(blocks, [&](Index b) {
+    losses[b] = 0;
+    counts[b] = 0;
+    for (Index n = b * block; n < min(N, (b + 1) * block); ++n) {
+      const Index target = *targets.at(n);
+      *lse.at(n) = 0;
+      if (target == ignoreIndex) continue;
+      if (target < 0 || target >= V) {
+        report_index_fault(n, target, V);
+        continue;
+      }
+      const bool smooth = labelSmoothing != 0;
+      const RowSums row = scan(logits.at(n), V, smooth);
+      *lse.at(n) = float(row.lse);
+      const double nll = row.lse - double(to_float(*logits.at(n, target)));
+      losses[b] += smooth ? (1 - double(labelSmoothing)) * nll + labelSmoothing * (row.lse - row.logits / double(V)) : nll;
+      ++counts[b];
+    }
+  });
+  double total = 0;
+  Index count = 0;
+  for (Index b = 0; b < blocks; ++b) total += losses[b], count += counts[b];
+  *weight.at() = mean ? 1 / float(count) : 1;
+  *loss.at() = float(mean ? total / double(count) : total);
+}
+
+void crossentropy_backward(In32 dloss, In logits, Ids targets, In32 lse, In32 weight, Out dlogits, Index ignoreIndex,
+                           float labelSmoothing) {
+  const Index N = logits.size[0], V = logits.size[1];
+  const float scale = *dloss.at() * *weight.at(), everywhere = labelSmoothing / float(V);
+  parallel_rows(N, V, [&](Index n) {
+    const auto dlogits_n = dlogits.row(n);
+    const Index target = *targets.at(n);
+    if (target == ignoreIndex || target < 0 || target >= V) {
+      each(V, [&](auto i) { dlogits_n.set(i, splat<i.lanes>(0.f)); });
+      return;
+    }
+    const auto logits_n = logits.row(n);
+    const float lse_n = *lse.at(n), chosen = to_float(*logits.at(n, target));
+    each(V, [&](auto i) { dlogits_n.set(i, (exp<i.lanes>(logits_n[i] - lse_n) - everywhere) * scale); });
+    const float probability = exp<1>(splat<1>(chosen - lse_n))[0];
+    assign(*dlogits.at(n, target), (probability - everywhere - (1 - labelSmoothing)) * scale);
+  });
+}
+
+}  // namespace ISA

@@ -1,0 +1,112 @@
+/**
+ * `npm run build`: builds what is missing or out of date, and says nothing if that is nothing.
+ *
+ *   node_modules                     npm ci
+ *   build/Release/trainformer.node   scripts/native.mjs
+ *   dist/                            tsc
+ *
+ * Other scripts call `ensureBuilt()` before they import anything that is not part of Node, so each of them works in a
+ * fresh clone.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildNative } from "./native.mjs";
+
+export const root = fileURLToPath(new URL("..", import.meta.url));
+const inRoot = (name) => path.join(root, name);
+const readJson = (file) => JSON.parse(readFileSync(file, "utf8"));
+
+function* filesUnder(name) {
+  if (!statSync(inRoot(name)).isDirectory()) return yield name;
+  for (const entry of readdirSync(inRoot(name)).sort()) yield* filesUnder(path.join(name, entry));
+}
+
+/** Changes when a file among `names` (files or folders) is added, removed, renamed or edited. */
+function fingerprint(names) {
+  const hash = createHash("sha256");
+  for (const file of names.filter((name) => existsSync(inRoot(name))).flatMap((name) => [...filesUnder(name)])) {
+    const content = readFileSync(inRoot(file));
+    hash.update(`${file}\0${content.length}\0`).update(content);
+  }
+  return hash.digest("hex");
+}
+
+/** Runs `build` unless `product` was built from the same `inputs` before. */
+function buildIfStale(product, inputs, what, build) {
+  const stamp = inRoot(path.join("build", `${path.basename(product)}.stamp`));
+  const now = fingerprint(inputs);
+  if (existsSync(inRoot(product)) && existsSync(stamp) && readFileSync(stamp, "utf8") === now) return;
+  timed(what, build);
+  mkdirSync(path.dirname(stamp), { recursive: true });
+  writeFileSync(stamp, now);
+}
+
+function timed(what, build) {
+  const start = performance.now();
+  console.error(`${what} ...`);
+  build();
+  console.error(`${what}: done in ${((performance.now() - start) / 1000).toFixed(0)} s`);
+}
+
+/** Whether node_modules holds what package-lock.json names, packages for other platforms aside. */
+function areDependenciesInstalled() {
+  const installedLock = inRoot("node_modules/.package-lock.json");
+  if (!existsSync(installedLock)) return false;
+  const installed = readJson(installedLock).packages;
+  return Object.entries(readJson(inRoot("package-lock.json")).packages).every(
+    ([name, { version, optional }]) => name === "" || optional || installed[name]?.version === version,
+  );
+}
+
+function installDependencies() {
+  if (areDependenciesInstalled()) return;
+  timed("installing dependencies", () => {
+    const { status, error } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel", "error"], {
+      cwd: root,
+      stdio: ["ignore", 2, 2],
+      shell: process.platform === "win32",
+    });
+    if (status !== 0) throw new Error(`npm ci failed${error ? `: ${error.message}` : " (see above)"}`);
+  });
+}
+
+function buildTypeScript() {
+  if (!existsSync(inRoot("dist/index.js"))) rmSync(inRoot("build/tsbuildinfo"), { force: true });
+  const tsc = inRoot("node_modules/typescript/bin/tsc");
+  const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+  });
+  if (status !== 0) throw new Error("tsc failed (see above)");
+  for (const file of filesUnder("dist")) {
+    const source = file.replace(/^dist/, "src").replace(/(\.d\.ts|\.js)$/, ".ts");
+    if (!existsSync(inRoot(source))) rmSync(inRoot(file));
+  }
+}
+
+/** Builds what is missing or out of date; ends the process with a message if that fails. */
+export function ensureBuilt() {
+  try {
+    installDependencies();
+    buildIfStale(
+      "build/Release/trainformer.node",
+      ["native", "cuda", "CMakeLists.txt", "scripts/native.mjs", "node_modules/node-addon-api/package.json"],
+      "building the native addon",
+      () => buildNative({ quiet: true }),
+    );
+    buildIfStale(
+      "dist/index.js",
+      ["src", "tsconfig.json", "tsconfig.build.json", "node_modules/typescript/package.json"],
+      "building dist/",
+      buildTypeScript,
+    );
+  } catch (error) {
+    console.error(error.message);
+    process.exit(1);
+  }
+}
+
+if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) ensureBuilt();

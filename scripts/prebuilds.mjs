@@ -1,0 +1,35 @@
+/**
+ * `npm run prebuilds`: everything that the npm package ships and the repository does not, dist/ and
+ * prebuilds/<platform>-<arch>/trainformer.<libc>.node, stripped. `npm pack` and `npm publish` run it first (prepack).
+ *
+ * prebuildify wants a folder whose build/Release it may empty; it gets build/prebuild, and scripts/native.mjs in the
+ * place of node-gyp: the addon is the one that the tests ran on, and nothing is downloaded.
+ */
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import path from "node:path";
+import { ensureBuilt, root } from "./build.mjs";
+
+ensureBuilt();
+
+const folder = path.join(root, "build", "prebuild");
+const platform = `${process.platform}-${process.arch}`;
+rmSync(folder, { recursive: true, force: true });
+rmSync(path.join(root, "prebuilds", platform), { recursive: true, force: true });
+mkdirSync(path.join(folder, "build"), { recursive: true });
+cpSync(path.join(root, "build", "Release"), path.join(folder, "build", "Release"), { recursive: true });
+
+const { status } = spawnSync(
+  process.execPath,
+  [
+    path.join(root, "node_modules/prebuildify/bin.js"),
+    ...["--napi", "--strip", "--tag-libc", "--name", "trainformer", "--cwd", folder, "--out", root],
+    ...["--node-gyp", path.join(root, "scripts/native.mjs")],
+  ],
+  { cwd: root, stdio: ["ignore", 2, 2] },
+);
+if (status !== 0) {
+  console.error("prebuildify failed (see above)");
+  process.exit(status ?? 1);
+}
+console.error(`prebuilds/${platform}: ${readdirSync(path.join(root, "prebuilds", platform)).join(", ")}`);

@@ -1,0 +1,168 @@
+import { inspect } from "node:util";
+import { castTo } from "../autograd.ts";
+import type { Dtype } from "../dtype.ts";
+import { CheckpointError, DtypeError } from "../errors.ts";
+import { unscoped } from "../memory.ts";
+import { showShape } from "../shape.ts";
+import { requireGradient, Tensor } from "../tensor.ts";
+
+/** A tensor that belongs to a module and is trained. It outlives the scope in which the module was made. */
+export type Parameter = Tensor;
+
+const parameters = new WeakSet<Tensor>();
+
+/** Makes a tensor a parameter: what `make` returns is found by `Module.parameters()`. */
+export function parameter(make: () => Tensor): Parameter {
+  const t = unscoped(make);
+  parameters.add(t);
+  return requireGradient(t);
+}
+
+const isParameter = (value: unknown): value is Parameter => value instanceof Tensor && parameters.has(value);
+
+/** A module of any inputs and result. */
+// biome-ignore lint/suspicious/noExplicitAny: inputs are contravariant, so no narrower type fits every module
+export type AnyModule = Module<any, unknown>;
+
+export interface LoadResult {
+  /** Parameters that the state had no value for. */
+  missing: string[];
+  /** Names in the state that are no parameter. */
+  unexpected: string[];
+}
+
+export interface Module<A extends unknown[] = [Tensor], R = Tensor> {
+  (...inputs: A): R;
+}
+
+/**
+ * A part of a model: parameters, further modules in its fields (or in arrays of them), and a `forward`.
+ *
+ * A module is called like a function: `layer(x)` is `layer.forward(x)`.
+ *
+ * ```ts
+ * class FeedForward extends Module {
+ *   up; down;
+ *   constructor(hiddenSize: number) {
+ *     super();
+ *     this.up = new Linear(hiddenSize, 4 * hiddenSize);
+ *     this.down = new Linear(4 * hiddenSize, hiddenSize);
+ *   }
+ *   forward(x: Tensor): Tensor {
+ *     return this.down(gelu(this.up(x)));
+ *   }
+ * }
+ * ```
+ */
+export abstract class Module<A extends unknown[] = [Tensor], R = Tensor> {
+  /** Whether dropout is active. Set by `train()` and `eval()`. */
+  training!: boolean;
+
+  constructor() {
+    const self = ((...inputs: A) => self.forward(...inputs)) as unknown as this;
+    Object.setPrototypeOf(self, new.target.prototype);
+    Object.defineProperty(self, "training", { value: true, writable: true });
+    // biome-ignore lint/correctness/noConstructorReturn: the instance is a function, so that it can be called
+    return self;
+  }
+
+  abstract forward(...inputs: A): R;
+
+  /** The modules directly inside this one, with the names of the fields that hold them. */
+  *children(): Generator<[string, AnyModule]> {
+    for (const [name, value] of Object.entries(this)) {
+      if (value instanceof Module) yield [name, value];
+      else if (Array.isArray(value)) {
+        for (const [i, item] of value.entries()) if (item instanceof Module) yield [`${name}.${i}`, item];
+      }
+    }
+  }
+
+  /** Every parameter once, by its path: a parameter used in two places (tied weights) has the name of the first. */
+  *namedParameters(prefix = "", seen = new Set<Tensor>()): Generator<[string, Parameter]> {
+    for (const [name, value] of Object.entries(this)) {
+      if (!isParameter(value) || seen.has(value)) continue;
+      seen.add(value);
+      yield [prefix + name, value];
+    }
+    for (const [name, child] of this.children()) yield* child.namedParameters(`${prefix}${name}.`, seen);
+  }
+
+  parameters(): Parameter[] {
+    return [...this.namedParameters()].map(([, p]) => p);
+  }
+
+  /** Number of trained values. */
+  get parameterCount(): number {
+    return this.parameters().reduce((sum, p) => sum + p.size, 0);
+  }
+
+  /** The parameters by name, sharing their memory: for saving. */
+  stateDict(): Map<string, Tensor> {
+    return new Map(this.namedParameters());
+  }
+
+  /**
+   * Copies values into the parameters of the same names.
+   *
+   * @param options.strict default true: a missing or unexpected name throws
+   * @throws ERR_CHECKPOINT naming the parameter, its shape and what came
+   */
+  loadStateDict(state: ReadonlyMap<string, Tensor>, options: { strict?: boolean } = {}): LoadResult {
+    const own = this.stateDict();
+    const missing = [...own.keys()].filter((name) => !state.has(name));
+    const unexpected = [...state.keys()].filter((name) => !own.has(name));
+    if ((options.strict ?? true) && missing.length + unexpected.length > 0) {
+      const list = (names: string[]) =>
+        (names.length > 5 ? [...names.slice(0, 5), `and ${names.length - 5} more`] : names).join(", ");
+      throw new CheckpointError(
+        `loadStateDict: missing: ${list(missing) || "none"}; unexpected: ${list(unexpected) || "none"}`,
+      );
+    }
+    for (const [name, p] of own) {
+      const value = state.get(name);
+      if (value === undefined) continue;
+      if (showShape(value.shape) !== showShape(p.shape)) {
+        throw new CheckpointError(
+          `loadStateDict: ${name} must be ${showShape(p.shape)}; got ${showShape(value.shape)}`,
+        );
+      }
+    }
+    for (const [name, p] of own) {
+      const value = state.get(name);
+      if (value !== undefined) p.assign(value);
+    }
+    return { missing, unexpected };
+  }
+
+  /** Sets this module and all inside it to training mode (dropout active) or, with false, to evaluation mode. */
+  train(mode = true): this {
+    this.training = mode;
+    for (const [, child] of this.children()) child.train(mode);
+    return this;
+  }
+
+  /** Evaluation mode: dropout does nothing. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Casts every parameter, in place. */
+  to(dtype: Dtype): this {
+    if (dtype === "i32") throw new DtypeError("to: parameters must be f32 or bf16; got i32");
+    for (const p of this.parameters())
+      if (p.dtype !== dtype) p.replaceStorage(unscoped(() => castTo(p, dtype)));
+    return this;
+  }
+
+  [inspect.custom](): string {
+    const children = [...this.children()].map(
+      ([name, child]) => `  ${name}: ${inspect(child).replaceAll("\n", "\n  ")}`,
+    );
+    const own = Object.entries(this)
+      .filter((entry): entry is [string, Tensor] => isParameter(entry[1]))
+      .map(([name, p]) => `${name} ${showShape(p.shape)}`);
+    const head = `${this.constructor.name}(${own.join(", ")})`;
+    return children.length === 0 ? head : `${head} {\n${children.join("\n")}\n}`;
+  }
+}

@@ -118,7 +118,7 @@ inline void accumulate_rows(Index rows, Index columns, const Acc (&into)[K], con
 }
 
 #define SHAPE(...)
-#define KERNEL(name, ...) __attribute__((weak)) void name(__VA_ARGS__);
+#define KERNEL(name, ...) void name(__VA_ARGS__);
 #include "kernels.def"
 #undef KERNEL
 

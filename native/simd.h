@@ -7,6 +7,9 @@
 #include <cstdint>
 
 #include "contract.h"
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace ISA {
 
@@ -151,6 +154,9 @@ inline Vec<N> exp(Vec<N> x) {
   p = p * r + 1.66665196e-1f;
   p = p * r + 4.9999994e-1f;
   p = p * (r * r) + r + 1.f;
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (Vec<N>)_mm512_maskz_scalef_ps(0xffff, (__m512)p, (__m512)n);
+#endif
   const IntVec<N> k = __builtin_convertvector(n, IntVec<N>);
   const IntVec<N> half = k >> 1;
   const Vec<N> first = (Vec<N>)((half + 127) << 23), second = (Vec<N>)((k - half + 127) << 23);
@@ -197,7 +203,7 @@ inline Vec<N> erfcx(Vec<N> a) {
   return p * w + 1.f;
 }
 
-// erf x: an odd polynomial below 1, else 1 − erfc x.
+// erf x: an odd polynomial below 0.85, else 1 − erfc x.
 template <int N>
 inline Vec<N> erf(Vec<N> x) {
   const Vec<N> a = abs<N>(x), z = x * x;
@@ -209,7 +215,7 @@ inline Vec<N> erf(Vec<N> x) {
   p = p * z + -3.76126260e-1f;
   p = p * z + 1.28379107e-1f;
   const Vec<N> large = copysign<N>(1.f - exp<N>(-z) * erfcx<N>(a), x);
-  return a < 1.f ? p * x + x : large;
+  return a < 0.85f ? p * x + x : large;
 }
 
 }  // namespace ISA

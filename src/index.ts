@@ -1,4 +1,5 @@
 export { type BackwardOptions, noGrad } from "./autograd.ts";
+export * from "./data/index.ts";
 export type { Dtype, DtypeArray } from "./dtype.ts";
 export {
   ArgumentError,
@@ -9,6 +10,13 @@ export {
   TrainformerError,
 } from "./errors.ts";
 export * from "./functional.ts";
+export * from "./generate/sample.ts";
 export { type GeneratorState, generatorState, manualSeed, setGeneratorState } from "./generator.ts";
+export * from "./io/index.ts";
 export { type MemoryUsage, memory, scope } from "./memory.ts";
+export * from "./models/index.ts";
+export * from "./nn/index.ts";
+export * from "./optim/index.ts";
 export { type NestedArray, Tensor, type TensorOptions, tensor } from "./tensor.ts";
+export * from "./text/index.ts";
+export * from "./train/index.ts";

@@ -1,5 +1,7 @@
 import { ArgumentError, checkInteger, checkNumber, TrainformerError } from "../errors.ts";
+import { unscoped } from "../memory.ts";
 import { Random } from "../random.ts";
+import { type Tensor, tensor } from "../tensor.ts";
 
 /** B windows of T tokens and, for each token, the one that follows it. */
 export interface TokenBatch {
@@ -9,6 +11,15 @@ export interface TokenBatch {
   inputs: Int32Array;
   /** `[B, T]`: `inputs` moved on by one token */
   targets: Int32Array;
+}
+
+/** The same as tensors on those arrays, not copies. They are freed when the next batch is taken. */
+export interface TensorBatch {
+  step: number;
+  /** `[B, T]` i32 */
+  inputs: Tensor;
+  /** `[B, T]` i32 */
+  targets: Tensor;
 }
 
 export interface WindowOptions {
@@ -131,6 +142,16 @@ export class TokenDataset {
     };
   }
 
+  /** `windows` as tensors, for a training loop. */
+  batches(options: RandomWindowOptions): Iterable<TensorBatch> {
+    return asTensors(this.windows(options), options.contextLength);
+  }
+
+  /** `sequentialWindows` as tensors, for evaluation. */
+  sequentialBatches(options: WindowOptions): Iterable<TensorBatch> {
+    return asTensors(this.sequentialWindows(options), options.contextLength);
+  }
+
   #checkWindows(name: string, batchSize: number, contextLength: number): void {
     checkInteger(`${name}: batchSize`, batchSize, 1);
     checkInteger(`${name}: contextLength`, contextLength, 1);
@@ -149,4 +170,22 @@ export class TokenDataset {
     });
     return { step, inputs, targets };
   }
+}
+
+function asTensors(windows: Iterable<TokenBatch>, contextLength: number): Iterable<TensorBatch> {
+  return {
+    *[Symbol.iterator]() {
+      for (const { step, inputs, targets } of windows) {
+        const as = (ids: Int32Array) =>
+          unscoped(() => tensor(ids, [ids.length / contextLength, contextLength]));
+        const batch = { step, inputs: as(inputs), targets: as(targets) };
+        try {
+          yield batch;
+        } finally {
+          batch.inputs.dispose();
+          batch.targets.dispose();
+        }
+      }
+    },
+  };
 }

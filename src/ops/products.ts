@@ -1,8 +1,8 @@
 import { record } from "../autograd.ts";
 import { ArgumentError, DtypeError, ShapeError } from "../errors.ts";
 import { kernelNamed } from "../native.ts";
-import { runKernel } from "../op.ts";
-import { broadcastShapes, showShape, sizeOf } from "../shape.ts";
+import { contiguousCopy, foldTo, runKernel } from "../op.ts";
+import { broadcastShapes, showShape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { broadcastTo, giveSummed } from "./views.ts";
 
@@ -72,15 +72,13 @@ function batchedProduct(a: Tensor, b: Tensor): Tensor {
   return y;
 }
 
-/** The rows of `x [..., C]` as one matrix [N, C]; copied if they are not evenly spaced. */
-function rowsOf(x: Tensor): Tensor {
-  const columns = x.shape.at(-1)!;
-  const rows = sizeOf(x.shape.slice(0, -1));
-  if (x.rank === 2) return x;
-  if (x.isContiguous) return new Tensor(x.storage, [rows, columns], undefined, x.offset);
-  const copy = x.detach().clone();
-  return new Tensor(copy.storage, [rows, columns]);
+/** `t [..., C]` as one matrix [N, C] on its memory, or undefined if its rows are not evenly spaced. */
+function matrixView(t: Tensor): Tensor | undefined {
+  const folded = foldTo(2, t);
+  return folded && new Tensor(t.storage, folded.shape, folded.strides, folded.offset);
 }
+
+const matrix = (t: Tensor): Tensor => matrixView(t) ?? matrixView(contiguousCopy(t))!;
 
 /**
  * Affine map of the last axis, with the activation in the same pass: `y = activation(x · weightᵀ + bias)`.
@@ -107,26 +105,34 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, activation?: Ac
     );
   }
   checkDtypes("linear", { x, weight, bias });
-  const a = rowsOf(x);
+  const a = matrix(x);
   const shape = [...x.shape.slice(0, -1), N!];
   const y = Tensor.empty(shape, x.dtype);
   const inputs = [x, weight, bias];
   const recorded = activation !== undefined && inputs.some((t) => t?.requiresGrad);
   const pre = recorded ? Tensor.empty(shape, x.dtype) : undefined;
   const number = activation === undefined ? 0 : activationNumber[activation];
-  runKernel(product, x.dtype, { a, b: transposed(weight), bias, pre, y, activation: number });
+  runKernel(product, x.dtype, {
+    a,
+    b: transposed(weight),
+    bias,
+    pre: pre && matrix(pre),
+    y: matrix(y),
+    activation: number,
+  });
   record("linear", inputs, [y], {
     privates: pre ? [pre] : [],
     backward(pass, [dy]) {
-      let dpre = rowsOf(dy!);
+      let dpre = matrix(dy!);
       if (pre !== undefined) {
         const dx = Tensor.empty(dpre.shape, x.dtype);
         runKernel(slopeKernels[activation!], x.dtype, { dy: dpre, x: pre, dx });
         dpre = dx;
       }
       if (pass.wants(x)) {
-        const dx = pass.place(x);
-        runKernel(product, x.dtype, { a: dpre, b: weight, y: dx, activation: 0 });
+        const place = pass.place(x);
+        const dx = matrixView(place) ? place : Tensor.empty(x.shape, x.dtype);
+        runKernel(product, x.dtype, { a: dpre, b: weight, y: matrix(dx), activation: 0 });
         pass.give(x, dx);
       }
       if (pass.wants(weight)) {

@@ -206,7 +206,8 @@ export function split(x: Tensor, sizes: readonly number[], axis = -1): Tensor[] 
     backward(pass, gradients) {
       gradientPlaces().forEach((place, i) => {
         const gradient = gradients[i];
-        if (gradient === undefined) copyInto(broadcastTo(filled(Tensor.empty([], x.dtype), 0), place.shape), place);
+        if (gradient === undefined)
+          copyInto(broadcastTo(filled(Tensor.empty([], x.dtype), 0), place.shape), place);
         else if (gradient.storage !== place.storage || gradient.offset !== place.offset)
           copyInto(gradient, place);
       });

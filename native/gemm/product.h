@@ -1,0 +1,30 @@
+// One matrix product, y [M, N] = a [M, K] · b [K, N], as the files here hand it to each other.
+#pragma once
+#include "../kernel.h"
+#include "blocking.h"
+
+namespace ISA {
+
+// a or b, both seen from the axis that they share with y: i counts rows of a or columns of b.
+struct Operand {
+  const Real* data;
+  Index stride, k_stride;
+  const Real* at(Index i, Index k) const { return data + i * stride + k * k_stride; }
+  Operand from(Index i, Index k) const { return {at(i, k), stride, k_stride}; }
+};
+
+struct Product {
+  Index M, N, K;
+  Operand a, b;
+  bool alone;  // on this thread only: the caller runs others of its kind in parallel
+};
+
+// f(i) for i in [0, chunks), in parallel unless alone. f is not inlined: it would be, twice.
+template <class F>
+inline void for_chunks(Index chunks, bool alone, const F& f) {
+  const auto one = [&](Index i) __attribute__((noinline)) { f(i); };
+  if (!alone) return parallel(chunks, one);
+  for (Index i = 0; i < chunks; ++i) one(i);
+}
+
+}  // namespace ISA

@@ -1,0 +1,107 @@
+// Matrix products.
+//
+//   a [B, M, K]    b [B, K, N]    bias [N]    pre, y [B, M, N]      B products of M rows and N columns
+//
+//   matmul               pre = a · b + bias
+//                        y   = activation(pre)    0 none, 1 gelu, 2 gelutanh, 3 relu, 4 silu
+//   matmul_accumulate    y  += a · b              y in f32
+//
+// a and b may have any strides: a transposed operand is a view, and a stride of 0 along B uses one for all. The
+// gradients are products again: da = dy · bᵀ and db += aᵀ · dy. All sums are in f32; y and pre are rounded once.
+#include "gemm/gemm.h"
+#include "ops/activations.h"
+
+namespace ISA {
+
+namespace {
+
+// Bias, activation and rounding on a tile of sums.
+struct Finish {
+  static constexpr bool kAdds = false;
+  InOpt bias;
+  OutOpt pre;
+  Out y;
+  Index activation, batch;
+
+  __attribute__((noinline)) void operator()(const float* tile, Index stride, Index m, Index n, Index rows,
+                                            Index columns) const {
+    const auto apply = [&](const auto& activate) {
+      for (Index r = 0; r < rows; ++r) {
+        const Row<const float> sums{tile + r * stride};
+        const auto bias_n = bias ? bias.row(n) : Row<const Real>{};
+        const auto pre_r = pre ? pre.row(batch, m + r, n) : Row<Real>{};
+        const auto y_r = y.row(batch, m + r, n);
+        each(columns, [&](auto i) {
+          auto x = sums[i];
+          if (bias) x += bias_n[i];
+          if (pre) pre_r.set(i, x);
+          y_r.set(i, activate(i, x));
+        });
+      }
+    };
+    switch (activation) {
+      case 1: return apply([](auto i, auto x) { return gelu<i.lanes>(x); });
+      case 2: return apply([](auto i, auto x) { return gelutanh<i.lanes>(x); });
+      case 3: return apply([](auto i, auto x) { return relu<i.lanes>(x); });
+      case 4: return apply([](auto i, auto x) { return silu<i.lanes>(x); });
+      default: return apply([](auto, auto x) { return x; });
+    }
+  }
+};
+
+// y += sums.
+struct Accumulate {
+  static constexpr bool kAdds = true;
+  Acc y;
+  Index batch;
+
+  __attribute__((noinline)) void operator()(const float* tile, Index stride, Index m, Index n, Index rows,
+                                            Index columns) const {
+    for (Index r = 0; r < rows; ++r) {
+      const Row<const float> sums{tile + r * stride};
+      const auto y_r = y.row(batch, m + r, n);
+      each(columns, [&](auto i) { y_r.add(i, sums[i]); });
+    }
+  }
+};
+
+// The products of a batch: small ones in parallel, each on one thread, large ones one after another on all
+// threads. `shared`: they have the same result, so that two must not run at once.
+template <class F>
+inline void multiply_batch(const In& a, const In& b, bool shared, const F& epilogue) {
+  const Index B = a.size[0], M = a.size[1], K = a.size[2], N = b.size[2], multiplications = max(1, M * N * K);
+  const bool alone = B > 1 && !shared && multiplications <= kAloneMultiplications;
+  const auto multiply = [&](Index i) {
+    gemm({M, N, K, {a.at(i), a.stride[1], a.stride[2]}, {b.at(i), b.stride[2], b.stride[1]}, alone},
+         epilogue(i));
+  };
+  if (!alone) {
+    for (Index i = 0; i < B; ++i) multiply(i);
+    return;
+  }
+  const Index block = ceil_div(kChunkMultiplications, multiplications);
+  parallel(ceil_div(B, block), [&](Index chunk) {
+    for (Index i = chunk * block; i < min(B, (chunk + 1) * block); ++i) multiply(i);
+  });
+}
+
+// Whether the rows of all products lie as those of one.
+inline bool rows_follow(const View& x) { return !x.data || x.stride[0] == x.size[1] * x.stride[1]; }
+inline void join_rows(View& x) {
+  if (x.data) x.size[1] *= x.size[0], x.size[0] = 1;
+}
+
+}  // namespace
+
+void matmul(InStrided a, InStrided b, InOpt bias, OutOpt pre, Out y, Index activation) {
+  if (b.stride[0] == 0 && rows_follow(a) && rows_follow(pre) && rows_follow(y))
+    join_rows(a), join_rows(pre), join_rows(y);
+  multiply_batch(a, b, false, [&](Index i) { return Finish{bias, pre, y, activation, i}; });
+}
+
+void matmul_accumulate(InStrided a, InStrided b, Acc y) {
+  if (b.stride[0] == 0 && rows_follow(a) && rows_follow(y)) join_rows(a), join_rows(y);
+  multiply_batch(a, b, y.stride[0] == 0, [&](Index i) { return Accumulate{y, i}; });
+}
+
+}  // namespace ISA

@@ -1,0 +1,1 @@
+export { readSafetensors, type Safetensors, type StoredTensor, writeSafetensors } from "./safetensors.ts";

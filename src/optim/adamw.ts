@@ -1,0 +1,162 @@
+import { filled } from "../autograd.ts";
+import { ArgumentError, checkNumber, DtypeError } from "../errors.ts";
+import { scope, unscoped } from "../memory.ts";
+import { kernelNamed } from "../native.ts";
+import { copyInto, runKernel } from "../op.ts";
+import { Tensor } from "../tensor.ts";
+
+const adamw = kernelNamed("adamw");
+const squareNorm = kernelNamed("square_norm");
+
+export interface AdamWOptions {
+  /** Default 1e-3. */
+  learningRate?: number;
+  /** Decay of the running means of the gradient and of its square. Default [0.9, 0.999]. */
+  betas?: readonly [number, number];
+  /** Added to the root of the second mean. Default 1e-8. */
+  eps?: number;
+  /** Applied to parameters of at least two dimensions; gains and biases are not decayed. Default 0.01. */
+  weightDecay?: number;
+}
+
+export interface StepOptions {
+  /** For this step, in place of the optimizer's. */
+  learningRate?: number;
+  /** Scales all gradients so that their common norm is at most this. Default: no clipping. */
+  maxGradNorm?: number;
+}
+
+/** Parameters that are treated alike, and their state: flat arrays in which each parameter has its place. */
+interface Group {
+  parameters: Tensor[];
+  decay: boolean;
+  values: Tensor;
+  gradients: Tensor;
+  m: Tensor;
+  v: Tensor;
+}
+
+/**
+ * Adam with decoupled weight decay.
+ *
+ * The parameters move into one flat array (they stay the same tensors), and so do their gradients: a step is one kernel
+ * over all of them. It uses the gradients up: after it, `grad` is undefined and the next backward pass starts anew.
+ *
+ * @see Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization"
+ */
+export class AdamW {
+  learningRate: number;
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+  readonly weightDecay: number;
+  /** Steps taken so far. */
+  stepCount = 0;
+  private readonly groups: Group[];
+
+  constructor(parameters: Iterable<Tensor>, options: AdamWOptions = {}) {
+    this.learningRate = checkNumber("AdamW: learningRate", options.learningRate ?? 1e-3, 0);
+    const [beta1, beta2] = options.betas ?? [0.9, 0.999];
+    this.betas = [checkNumber("AdamW: betas[0]", beta1, 0, 1), checkNumber("AdamW: betas[1]", beta2, 0, 1)];
+    this.eps = checkNumber("AdamW: eps", options.eps ?? 1e-8, 0);
+    this.weightDecay = checkNumber("AdamW: weightDecay", options.weightDecay ?? 0.01, 0);
+    const all = [...new Set(parameters)];
+    for (const p of all) {
+      if (!(p instanceof Tensor) || !p.requiresGrad || p.node !== undefined) {
+        throw new ArgumentError(
+          "AdamW: parameters must be tensors with requiresGrad that no operation produced",
+        );
+      }
+      if (p.dtype !== "f32") throw new DtypeError(`AdamW: parameters must be f32; got ${p.dtype}`);
+    }
+    if (all.length === 0) throw new ArgumentError("AdamW: parameters must not be empty");
+    const groups = [all.filter((p) => p.rank >= 2), all.filter((p) => p.rank < 2)];
+    this.groups = groups.flatMap((members, i) => (members.length === 0 ? [] : [flatten(members, i === 0)]));
+  }
+
+  /**
+   * Updates every parameter that has a gradient, and uses the gradients up.
+   *
+   * @returns the norm of all gradients before clipping, `[]`
+   */
+  step(options: StepOptions = {}): { gradNorm: Tensor } {
+    const learningRate = checkNumber(
+      "AdamW.step: learningRate",
+      options.learningRate ?? this.learningRate,
+      0,
+    );
+    const maxNorm = checkNumber("AdamW.step: maxGradNorm", options.maxGradNorm ?? 0, 0);
+    const parts = this.groups.flatMap((group) => withGradient(group).map((range) => ({ group, ...range })));
+    const gradNorm = filled(Tensor.empty([], "f32"), 0);
+    const square = filled(Tensor.empty([], "f32"), 0);
+    const slice = (t: Tensor, start: number, length: number) =>
+      new Tensor(t.storage, [length], [1], t.offset + start);
+    for (const { group, start, length } of parts) {
+      runKernel(squareNorm, "f32", { x: slice(group.gradients, start, length), square, norm: gradNorm });
+    }
+    this.stepCount++;
+    const [beta1, beta2] = this.betas;
+    for (const { group, start, length } of parts) {
+      runKernel(adamw, "f32", {
+        parameter: slice(group.values, start, length),
+        m: slice(group.m, start, length),
+        v: slice(group.v, start, length),
+        gradient: slice(group.gradients, start, length),
+        norm: maxNorm > 0 ? gradNorm : undefined,
+        maxNorm,
+        learningRate,
+        beta1,
+        beta2,
+        eps: this.eps,
+        weightDecay: group.decay ? this.weightDecay : 0,
+        correction1: 1 - beta1 ** this.stepCount,
+        correction2: 1 - beta2 ** this.stepCount,
+      });
+    }
+    square.dispose();
+    this.zeroGrad();
+    return { gradNorm };
+  }
+
+  /** Forgets all gradients. `step` does so itself. */
+  zeroGrad(): void {
+    for (const { parameters } of this.groups) for (const p of parameters) p.gradient = undefined;
+  }
+}
+
+function flatten(parameters: Tensor[], decay: boolean): Group {
+  return unscoped(() => {
+    const size = parameters.reduce((sum, p) => sum + p.size, 0);
+    const flat = () => Tensor.empty([size], "f32");
+    const group = {
+      parameters,
+      decay,
+      values: flat(),
+      gradients: flat(),
+      m: filled(flat(), 0),
+      v: filled(flat(), 0),
+    };
+    let start = 0;
+    for (const p of parameters) {
+      const place = (t: Tensor) => new Tensor(t.storage, p.shape, undefined, start);
+      const values = place(group.values);
+      scope(() => copyInto(p, values));
+      p.replaceStorage(values);
+      p.gradient = undefined;
+      p.gradientBuffer = place(group.gradients);
+      start += p.size;
+    }
+    return group;
+  });
+}
+
+/** The stretches of a group whose parameters all have a gradient: one, unless some were not used in this step. */
+function withGradient({ parameters }: Group): { start: number; length: number }[] {
+  const ranges: { start: number; length: number }[] = [];
+  for (const p of parameters) {
+    if (p.gradient === undefined) continue;
+    const last = ranges.at(-1);
+    if (last !== undefined && last.start + last.length === p.offset) last.length += p.size;
+    else ranges.push({ start: p.offset, length: p.size });
+  }
+  return ranges;
+}

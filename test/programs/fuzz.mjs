@@ -1,0 +1,226 @@
+/**
+ * Calls the functions of the native addon with arguments right and wrong: `node --expose-gc fuzz.mjs SEED CALLS LOG`.
+ * Every call must work or throw an Error with a known code. Prints as JSON how often each happened; LOG holds the
+ * calls, in case the process does not survive one.
+ */
+import { openSync, readFileSync, writeSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const require = createRequire(import.meta.url);
+const addon = process.env.TRAINFORMER_ADDON
+  ? require(process.env.TRAINFORMER_ADDON)
+  : require("node-gyp-build")(root);
+
+const [seed, calls] = process.argv.slice(2, 4).map(Number);
+const log = openSync(process.argv[4], "w");
+const knownCodes = ["ERR_ARGUMENT", "ERR_SHAPE", "ERR_DTYPE", "ERR_DISPOSED", "ERR_INDEX", "ERR_OOM"];
+const counts = { calls: 0, worked: 0, read: 0 };
+const reads = [];
+
+// ---- chance
+
+let state = seed;
+function random() {
+  state = (state + 0x6d2b79f5) | 0;
+  let t = Math.imul(state ^ (state >>> 15), 1 | state);
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+}
+const below = (n) => Math.floor(random() * n);
+const pick = (list) => list[below(list.length)];
+const chance = (p) => random() < p;
+
+// ---- wrong arguments
+
+const oddNumbers = [
+  ...[Number.NaN, Infinity, -Infinity, -0, -1, -2, 0.5, 1.5, -1e-300, 1e300, 3, 7, 1000],
+  ...[2 ** 31, 2 ** 32, -(2 ** 31), 2 ** 40, 2 ** 41, 2 ** 53 - 1, 2 ** 53, 2 ** 63, 2 ** 64, -(2 ** 63)],
+];
+
+function detached(Type = Float32Array) {
+  const array = new Type(16);
+  structuredClone(array.buffer, { transfer: [array.buffer] });
+  return array;
+}
+
+const resizable = () => new Float32Array(new ArrayBuffer(64, { maxByteLength: 1024 }));
+
+const oddValues = [
+  ...[undefined, null, true, "", "isa", "2", Symbol("x"), 1n, {}, [], [1, 2], () => 1, new Date(0), /x/],
+  ...[new Float64Array(4), new BigInt64Array(4), new Uint8Array(4), new DataView(new ArrayBuffer(8))],
+  ...[new ArrayBuffer(8), Object.create(null), new Proxy({}, {}), new Map(), detached(), resizable()],
+  { valueOf: () => 1, toString: () => "threads" },
+];
+
+const number = (right) => (chance(0.05) ? pick(oddNumbers) : right);
+
+// ---- calls
+
+function check(error) {
+  if (!(error instanceof Error) || !knownCodes.includes(error.code)) throw error;
+  counts[error.code] = (counts[error.code] ?? 0) + 1;
+}
+
+function attempt(what, args, body) {
+  counts.calls++;
+  writeSync(log, `${what} ${inspect(args, { breakLength: Infinity, maxArrayLength: 200 })}\n`);
+  try {
+    const result = body();
+    counts.worked++;
+    if (result instanceof Promise) reads.push(result.then(() => counts.read++, check));
+    return result;
+  } catch (error) {
+    check(error);
+  }
+}
+
+function call(name, ...args) {
+  if (args.length > 0 && chance(0.04)) args[below(args.length)] = pick(oddValues);
+  if (chance(0.02)) args.length = below(args.length + 1);
+  return attempt(name, args, () => addon[name](...args));
+}
+
+/** Tensors as { handle, dtype, length }; some were freed since. */
+const tensors = [];
+
+function keep(dtype, length, handle) {
+  if (typeof handle !== "number") return { handle: -2, dtype, length };
+  tensors.push({ handle, dtype, length });
+  if (tensors.length > 200) call("free", tensors.shift().handle);
+  return tensors.at(-1);
+}
+
+const arrayTypes = [Float32Array, Uint16Array, Int32Array];
+
+function arrayOf(dtype, length) {
+  const Type = arrayTypes[dtype];
+  const kind = below(12);
+  if (kind === 0) return new Type(new SharedArrayBuffer(length * Type.BYTES_PER_ELEMENT));
+  const offset = kind < 4 ? Type.BYTES_PER_ELEMENT * below(8) : 0;
+  const array = new Type(new ArrayBuffer(length * 4 + 64), offset, length);
+  return array.map(() => (dtype === 1 ? below(65536) : below(40) - 4));
+}
+
+const anyLength = () => pick([0, 1, 2, 3, 5, 8, 17, 64, 257, 4096]);
+
+function tensorFor(dtype, length) {
+  const fitting = tensors.filter((t) => t.dtype === dtype && t.length >= length);
+  if (fitting.length > 0 && !chance(0.1)) return pick(fitting);
+  return keep(dtype, length, call("alloc", dtype, length));
+}
+
+// ---- kernels
+
+/** What native/kernels.def says: the sizes of each tensor by name. */
+const shapes = new Map();
+for (const [, kernel, parameters] of readFileSync(`${root}/native/kernels.def`, "utf8").matchAll(
+  /^KERNEL\((\w+),([^;]*?)\)$/gm,
+)) {
+  for (const [, name, shape] of parameters.matchAll(/(\w+) SHAPE\(([^)]*)\)/g))
+    shapes.set(`${kernel} ${name}`, shape.split(/, */));
+}
+
+function dtypeOf(type, real) {
+  if (/Ids(Opt|Strided)?$/.test(type)) return 2;
+  return /^Acc|32(Opt)?$/.test(type) ? 0 : real;
+}
+
+function kernelWords(kernel, real) {
+  const sizes = new Map();
+  const sizeNamed = (name) => {
+    if (!sizes.has(name)) sizes.set(name, /^\d/.test(name) ? Number(name) : pick([0, 1, 1, 2, 3, 4, 8, 17, 33]));
+    return chance(0.01) ? pick([0, 1, 2, 5]) : sizes.get(name);
+  };
+  const result = [];
+  for (const { name, type } of kernel.parameters) {
+    const shape = shapes.get(`${kernel.name} ${name}`)?.map(sizeNamed);
+    if (shape === undefined) {
+      const value = type === "Index" ? pick([0, 1, 2, -1, -100, below(1000)]) : pick([0, 1, 0.1, -1, 1e-5, 1e30]);
+      result.push(value);
+      continue;
+    }
+    if (type.endsWith("Opt") && chance(0.4)) {
+      result.push(-1);
+      continue;
+    }
+    const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+    if (chance(0.1)) strides[below(strides.length)] = pick([0, 1, 2, 5, 40]);
+    if (type.endsWith("Strided") && chance(0.3)) strides.reverse();
+    const offset = chance(0.2) ? below(5) : 0;
+    const last = shape.reduce((sum, size, axis) => sum + (size - 1) * strides[axis], offset);
+    const needed = shape.includes(0) ? offset : last + 1;
+    result.push(tensorFor(chance(0.01) ? below(3) : dtypeOf(type, real), needed).handle);
+    result.push(offset, ...shape, ...strides);
+  }
+  if (chance(0.1)) result[below(result.length)] = pick(oddNumbers);
+  if (chance(0.02)) result.push(0);
+  if (chance(0.02)) result.pop();
+  return result;
+}
+
+const { words, kernels, isas } = addon.info();
+
+function callKernel() {
+  const id = below(kernels.length);
+  const real = below(2);
+  const args = kernelWords(kernels[id], real);
+  words.set(args);
+  attempt(`call ${kernels[id].name}`, [id, real, ...args], () =>
+    addon.call(number(id), number(real), number(args.length)),
+  );
+}
+
+const settings = {
+  isa: () => pick([...isas.map((isa) => isa.name), "riscv", 1]),
+  threads: () => number(1 + below(4)),
+  poison: () => chance(0.5),
+  synchronous: () => chance(0.5),
+  externalBuffers: () => chance(0.5),
+  externalBytes: () => number(below(1e6) - 5e5),
+  nonsense: () => 1,
+};
+
+const actions = {
+  call: callKernel,
+  alloc: () => {
+    const dtype = below(3);
+    const length = anyLength();
+    keep(dtype, length, call("alloc", number(dtype), number(length)));
+  },
+  adopt: () => {
+    const dtype = below(3);
+    const array = arrayOf(dtype, anyLength());
+    keep(dtype, array.length, call("adopt", array));
+  },
+  free: () => tensors.length > 0 && call("free", number(pick(tensors).handle)),
+  write: () => {
+    if (tensors.length === 0) return;
+    const { handle, dtype, length } = pick(tensors);
+    const array = arrayOf(chance(0.05) ? below(3) : dtype, Math.min(length, anyLength()));
+    call("write", number(handle), number(below(length - array.length + 1)), array);
+  },
+  read: () => {
+    if (tensors.length === 0) return;
+    const { handle, length } = pick(tensors);
+    const from = below(length);
+    call("read", number(handle), number(from), number(length - from), number(below(3)));
+  },
+  configure: () => {
+    const name = pick(Object.keys(settings));
+    call("configure", name, settings[name]());
+  },
+  info: () => call("info"),
+};
+const weights = { call: 60, alloc: 6, adopt: 6, free: 6, write: 8, read: 10, configure: 3, info: 1 };
+const wheel = Object.entries(weights).flatMap(([name, weight]) => new Array(weight).fill(name));
+
+while (counts.calls < calls) {
+  for (let i = 0; i < 200; i++) actions[pick(wheel)]();
+  await Promise.all(reads.splice(0));
+  globalThis.gc?.();
+  await new Promise(setImmediate);
+}
+console.log(JSON.stringify(counts));

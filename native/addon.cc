@@ -1,15 +1,19 @@
 // The border to JavaScript: a handful of functions on integer handles. No op is named here.
 #include <napi.h>
 
+#include <cmath>
 #include <cstring>
 #include <memory>
+#include <system_error>
 #include <unordered_map>
 
 #include "engine.h"
 
 namespace {
 
-constexpr std::size_t kWords = 256;  // more than the longest signature needs
+constexpr std::size_t kWords = 256;                       // more than the longest signature needs
+constexpr std::size_t kLargeBuffer = std::size_t{1} << 26;
+constexpr std::size_t kLargestView = 0xffffffff;          // bytes: more is no Buffer in every Node.js
 
 Napi::Error coded_error(Napi::Env env, const char* code, const std::string& message) {
   Napi::Error error = Napi::Error::New(env, message);
@@ -20,7 +24,7 @@ Napi::Error coded_error(Napi::Env env, const char* code, const std::string& mess
 class Addon : public Napi::Addon<Addon> {
  public:
   Addon(Napi::Env env, Napi::Object exports)
-      : engine_(std::make_unique<Engine>([this](std::uint64_t ticket) { announce(ticket); })) {
+      : engine_(std::make_shared<Engine>([this](std::uint64_t ticket) { announce(ticket); })) {
     DefineAddon(exports, {
         InstanceMethod("info", &Addon::info),
         InstanceMethod("configure", &Addon::configure),
@@ -31,8 +35,8 @@ class Addon : public Napi::Addon<Addon> {
         InstanceMethod("read", &Addon::read),
         InstanceMethod("call", &Addon::call),
     });
-    const auto complete = [](napi_env, napi_value, void* context, void* ticket) {
-      static_cast<Addon*>(context)->complete(reinterpret_cast<std::uint64_t>(ticket));
+    const auto complete = [](napi_env listening, napi_value, void* context, void* ticket) {
+      if (listening) static_cast<Addon*>(context)->complete(reinterpret_cast<std::uint64_t>(ticket));
     };
     napi_value name = Napi::String::New(env, "trainformer");
     if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, complete,
@@ -43,7 +47,6 @@ class Addon : public Napi::Addon<Addon> {
     napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Addon*>(self)->close(); }, this);
     external_buffers_ = allows_external_buffers(env);
     words_ = Napi::Persistent(Napi::Float64Array::New(env, kWords).As<Napi::Object>());
-    word_data_ = words_.Value().As<Napi::Float64Array>().Data();
   }
 
  private:
@@ -64,6 +67,8 @@ class Addon : public Napi::Addon<Addon> {
       throw coded_error(env, error.code, error.what());
     } catch (const std::bad_alloc&) {
       throw coded_error(env, "ERR_OOM", "out of memory");
+    } catch (const std::system_error& error) {
+      throw coded_error(env, "ERR_OOM", std::string("cannot start a thread: ") + error.what());
     }
   }
 
@@ -155,12 +160,14 @@ class Addon : public Napi::Addon<Addon> {
       } else if (name == "poison") {
         engine_->set_poison(flag());
       } else if (name == "synchronous") {
-        engine_->queue().drain();
         engine_->queue().set_synchronous(flag());
       } else if (name == "externalBuffers") {
         external_buffers_ = flag() && allows_external_buffers(env);
       } else if (name == "externalBytes") {
-        Napi::MemoryManagement::AdjustExternalMemory(env, std::int64_t(number(info, 1, "externalBytes")));
+        const double bytes = number(info, 1, "externalBytes");
+        if (!(std::fabs(bytes) <= 9007199254740991.0))
+          throw EngineError("ERR_ARGUMENT", "externalBytes must be a safe integer");
+        Napi::MemoryManagement::AdjustExternalMemory(env, std::int64_t(bytes));
       } else {
         throw EngineError("ERR_ARGUMENT", "no such setting: " + name);
       }
@@ -177,10 +184,20 @@ class Addon : public Napi::Addon<Addon> {
   Napi::Value adopt(const Napi::CallbackInfo& info) {
     return guarded(info, [&](Napi::Env env) {
       const Elements given = elements(info, 0);
-      auto keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info[0].As<Napi::Object>()));
+      const Napi::Object array = info[0].As<Napi::Object>();
+      if (array.Get("buffer").As<Napi::Object>().Get("resizable").ToBoolean())
+        throw EngineError("ERR_ARGUMENT", "the buffer of an adopted array must not be resizable");
+      auto keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(array));
       keep->SuppressDestruct();
-      const auto let_go = [keep] { keep->Reset(); };
-      return Napi::Number::New(env, double(engine_->adopt(given.dtype, given.data, given.length, let_go)));
+      const auto holds = [keep, given] {
+        std::size_t length;
+        void* data;
+        return napi_get_typedarray_info(keep->Env(), keep->Value(), nullptr, &length, &data, nullptr, nullptr) ==
+                   napi_ok &&
+               data == given.data && Index(length) == given.length;
+      };
+      const auto end = [keep] { keep->Reset(); };
+      return Napi::Number::New(env, double(engine_->adopt(given.dtype, given.data, given.length, {holds, end})));
     });
   }
 
@@ -204,14 +221,15 @@ class Addon : public Napi::Addon<Addon> {
   Napi::Value read(const Napi::CallbackInfo& info) {
     return guarded(info, [&](Napi::Env env) -> Napi::Value {
       const double mode = number(info, 3, "mode");
+      if (mode != 0 && mode != 1 && mode != 2) throw EngineError("ERR_ARGUMENT", "mode must be 0, 1 or 2");
       const Engine::Range range =
           engine_->pin(number(info, 0, "handle"), number(info, 1, "offset"), number(info, 2, "length"));
       if (mode == 2) return read_now(env, range);
-      const bool copy = !external_buffers_ || mode == 1;
+      const bool view = mode == 0 && external_buffers_ && !range.storage->loan.holds && range.bytes <= kLargestView;
       Reading reading{Napi::Promise::Deferred::New(env), range, {}};
       void* to = nullptr;
-      if (copy) {
-        Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, range.bytes);
+      if (!view) {
+        Napi::ArrayBuffer buffer = new_buffer(env, range);
         reading.copy = Napi::Persistent(buffer);
         to = buffer.Data();
       }
@@ -226,11 +244,24 @@ class Addon : public Napi::Addon<Addon> {
 
   Napi::Value read_now(Napi::Env env, const Engine::Range& range) {
     engine_->queue().drain();
-    Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, range.bytes);
-    std::memcpy(buffer.Data(), range.data, range.bytes);
+    Napi::ArrayBuffer buffer = new_buffer(env, range);
+    if (range.bytes > 0) std::memcpy(buffer.Data(), range.data, range.bytes);
     engine_->release(range.storage);
     engine_->throw_fault();
     return buffer;
+  }
+
+  // Memory for a copy of `range`, which is released if there is none. V8 ends the process when an ArrayBuffer made
+  // from native code does not fit, but throws for one made by JavaScript's constructor.
+  Napi::ArrayBuffer new_buffer(Napi::Env env, const Engine::Range& range) {
+    if (range.bytes < kLargeBuffer) return Napi::ArrayBuffer::New(env, range.bytes);
+    try {
+      const Napi::Function constructor = env.Global().Get("ArrayBuffer").As<Napi::Function>();
+      return constructor.New({Napi::Number::New(env, double(range.bytes))}).As<Napi::ArrayBuffer>();
+    } catch (const Napi::Error&) {
+      engine_->release(range.storage);
+      throw EngineError("ERR_OOM", "no memory for a copy of " + std::to_string(range.bytes) + " bytes");
+    }
   }
 
   // call(kernel, dtype, count): the arguments are the first `count` numbers of info().words.
@@ -238,7 +269,13 @@ class Addon : public Napi::Addon<Addon> {
     return guarded(info, [&](Napi::Env env) {
       const double count = number(info, 2, "count");
       if (!(count >= 0 && count <= double(kWords))) throw EngineError("ERR_ARGUMENT", "count is out of range");
-      engine_->call(number(info, 0, "kernel"), number(info, 1, "dtype"), word_data_, std::size_t(count));
+      std::size_t length;
+      void* data;  // null if the buffer was transferred
+      napi_get_typedarray_info(env, words_.Value(), nullptr, &length, &data, nullptr, nullptr);
+      if (length != kWords) throw EngineError("ERR_ARGUMENT", "the buffer of info().words was transferred");
+      double words[kWords];
+      std::memcpy(words, data, std::size_t(count) * sizeof *words);
+      engine_->call(number(info, 0, "kernel"), number(info, 1, "dtype"), words, std::size_t(count));
       return env.Undefined();
     });
   }
@@ -258,33 +295,41 @@ class Addon : public Napi::Addon<Addon> {
     Napi::HandleScope scope(env);
     if (readings_.empty()) napi_unref_threadsafe_function(env, completions_);
     try {
+      settle(env, reading);
+    } catch (const Napi::Error&) {  // the environment is ending and takes no values any more
+    }
+  }
+
+  void settle(Napi::Env env, const Reading& reading) {
+    const Engine::Range& range = reading.range;
+    const auto reject = [&](const char* code, const std::string& message) {
+      engine_->release(range.storage);
+      reading.deferred.Reject(coded_error(env, code, message).Value());
+    };
+    try {
       engine_->throw_fault();
     } catch (const EngineError& error) {
-      engine_->release(reading.range.storage);
-      reading.deferred.Reject(coded_error(env, error.code, error.what()).Value());
-      return;
+      return reject(error.code, error.what());
     }
     if (!reading.copy.IsEmpty()) {
-      engine_->release(reading.range.storage);
+      engine_->release(range.storage);
       reading.deferred.Resolve(reading.copy.Value());
       return;
     }
-    struct ViewedStorage {
-      Addon* addon;
+    // The engine stays as long as a view of its memory does, even when its thread has ended.
+    struct View {
+      std::shared_ptr<Engine> engine;
       Storage* storage;
     };
-    auto* viewed = new ViewedStorage{this, reading.range.storage};
+    auto* view = new View{engine_, range.storage};
     const auto finalize = [](napi_env, void*, void* hint) {
-      std::unique_ptr<ViewedStorage> held(static_cast<ViewedStorage*>(hint));
-      if (held->addon->engine_) held->addon->engine_->release(held->storage);
+      std::unique_ptr<View> ended(static_cast<View*>(hint));
+      ended->engine->release(ended->storage);
     };
     napi_value buffer;
-    if (napi_create_external_arraybuffer(env, reading.range.data, reading.range.bytes, finalize, viewed, &buffer) !=
-        napi_ok) {
-      delete viewed;
-      engine_->release(reading.range.storage);
-      reading.deferred.Reject(coded_error(env, "ERR_OOM", "cannot create a view of the tensor").Value());
-      return;
+    if (napi_create_external_arraybuffer(env, range.data, range.bytes, finalize, view, &buffer) != napi_ok) {
+      delete view;
+      return reject("ERR_OOM", "cannot create a view of the tensor");
     }
     reading.deferred.Resolve(Napi::Value(env, buffer));
   }
@@ -303,18 +348,18 @@ class Addon : public Napi::Addon<Addon> {
   // The environment ends: a worker was terminated or the process exits, perhaps in the middle of a step.
   void close() {
     engine_->queue().close();
-    closed_engine_ = std::move(engine_);
+    for (const auto& [ticket, reading] : readings_) engine_->release(reading.range.storage);
+    readings_.clear();
+    engine_.reset();
     napi_release_threadsafe_function(completions_, napi_tsfn_abort);
   }
 
-  std::unique_ptr<Engine> engine_;
-  std::unique_ptr<Engine> closed_engine_;  // its memory may still be seen by views until they are finalized
+  std::shared_ptr<Engine> engine_;  // null once closed; views of its memory keep it alive
   napi_threadsafe_function completions_ = nullptr;
   std::unordered_map<std::uint64_t, Reading> readings_;
   std::uint64_t last_ticket_ = 0;
   bool external_buffers_ = false;
   Napi::ObjectReference words_;
-  double* word_data_ = nullptr;
 };
 
 }  // namespace

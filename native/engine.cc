@@ -37,15 +37,24 @@ Engine::Engine(std::function<void(std::uint64_t)> on_ticket) : queue_(std::move(
 
 // ---- handles: generation in the upper half, slot in the lower, so that a freed handle is never mistaken for a new one
 
-Storage& Engine::find(double handle, const char* what) {
+Storage& Engine::find(double handle, const char* what, const char* argument) {
+  const auto refuse = [&](const char* code, const std::string& why) {
+    throw EngineError(code, std::string(what) + (argument ? std::string(": ") + argument : "") + ": " + why);
+  };
   const bool integer = handle >= 0 && handle < 9007199254740992.0 && handle == std::floor(handle);
   const std::uint64_t bits = integer ? std::uint64_t(handle) : 0;
   const std::uint32_t slot = std::uint32_t(bits), generation = std::uint32_t(bits >> 32);
   if (!integer || slot >= slots_.size() || generation == 0)
-    throw EngineError("ERR_ARGUMENT", std::string(what) + ": not a tensor handle: " + text(handle));
-  if (slots_[slot].generation != generation || !slots_[slot].storage)
-    throw EngineError("ERR_DISPOSED", std::string(what) + ": the tensor was freed");
+    refuse("ERR_ARGUMENT", "not a tensor handle: " + text(handle));
+  if (slots_[slot].generation != generation || !slots_[slot].storage) refuse("ERR_DISPOSED", "the tensor was freed");
   return *slots_[slot].storage;
+}
+
+Storage& Engine::find_usable(double handle, const char* what, const char* argument) {
+  Storage& storage = find(handle, what, argument);
+  if (storage.loan.holds && !storage.loan.holds())
+    throw EngineError("ERR_DISPOSED", std::string(what) + ": the array that the tensor adopted was transferred or resized");
+  return storage;
 }
 
 std::int64_t Engine::insert(std::unique_ptr<Storage> storage) {
@@ -89,13 +98,13 @@ std::int64_t Engine::allocate(double dtype_number, double length) {
   return insert(std::move(storage));
 }
 
-std::int64_t Engine::adopt(Dtype dtype, void* data, Index length, std::function<void()> unadopt) {
+std::int64_t Engine::adopt(Dtype dtype, void* data, Index length, Loan loan) {
   reclaim();
   auto storage = std::make_unique<Storage>();
   storage->dtype = dtype;
   storage->length = length;
   storage->data = static_cast<char*>(data);
-  storage->unadopt = std::move(unadopt);
+  storage->loan = std::move(loan);
   return insert(std::move(storage));
 }
 
@@ -113,7 +122,7 @@ void Engine::free(double handle) {
 void Engine::release(Storage* storage) {
   if (--storage->references > 0) return;
   if (storage->block.data) arena_.release(storage->block);
-  if (storage->unadopt) retired_.push_back({queue_.submitted(), std::move(storage->unadopt)});
+  if (storage->loan.end) retired_.push_back({queue_.submitted(), std::move(storage->loan.end)});
   delete storage;
   reclaim();
 }
@@ -121,13 +130,13 @@ void Engine::release(Storage* storage) {
 // Adopted memory belongs to JavaScript: it is let go once the commands that may use it have run.
 void Engine::reclaim() {
   while (!retired_.empty() && retired_.front().after <= queue_.finished()) {
-    retired_.front().unadopt();
+    retired_.front().end_loan();
     retired_.pop_front();
   }
 }
 
 Engine::Range Engine::pin(double handle, double offset, double length) {
-  Storage& storage = find(handle, "read");
+  Storage& storage = find_usable(handle, "read");
   if (!is_count(offset) || !is_count(length) || offset + length > double(storage.length))
     throw EngineError("ERR_ARGUMENT", "read: elements " + text(offset) + " to " + text(offset + length) +
                                           " of a tensor of " + text(double(storage.length)));
@@ -137,7 +146,7 @@ Engine::Range Engine::pin(double handle, double offset, double length) {
 }
 
 void Engine::write(double handle, double offset, Dtype dtype, const void* data, Index length) {
-  Storage& storage = find(handle, "write");
+  Storage& storage = find_usable(handle, "write");
   if (storage.dtype != dtype)
     throw EngineError("ERR_DTYPE", std::string("write: tensor is ") + name_of(storage.dtype) + ", data is " + name_of(dtype));
   if (!is_count(offset) || offset + double(length) > double(storage.length))
@@ -145,7 +154,8 @@ void Engine::write(double handle, double offset, Dtype dtype, const void* data, 
                                           " of a tensor of " + text(double(storage.length)));
   const Index element = kBytesPerElement[int(dtype)];
   const std::size_t bytes = std::size_t(length * element);
-  char* staged = static_cast<char*>(std::malloc(bytes ? bytes : 1));
+  if (bytes == 0) return;
+  char* staged = static_cast<char*>(std::malloc(bytes));
   if (!staged) throw EngineError("ERR_OOM", "write: no memory for " + text(double(bytes)) + " bytes");
   std::memcpy(staged, data, bytes);
   Command& command = queue_.next();
@@ -161,7 +171,7 @@ void Engine::notify(std::uint64_t ticket, const Range& range, void* to) {
   command.kind = Command::kNotify;
   command.ticket = ticket;
   command.to = static_cast<char*>(to);
-  command.from = to ? range.data : nullptr;
+  command.from = to && range.bytes > 0 ? range.data : nullptr;
   command.bytes = range.bytes;
   queue_.submit();
 }
@@ -233,7 +243,7 @@ void Engine::decode_view(const Parameter& parameter, const Signature& signature,
   }
   const int rank = int(parameter.sizes.size());
   if (end - words < 1 + 2 * rank) refuse("ERR_ARGUMENT", "is cut short");
-  Storage& storage = find(handle, (std::string(kernel) + ": " + parameter.name).c_str());
+  Storage& storage = find_usable(handle, kernel, parameter.name.c_str());
   const Dtype wanted = dtype_of(parameter.type, real);
   if (storage.dtype != wanted)
     refuse("ERR_DTYPE", std::string("must be ") + name_of(wanted) + "; got " + name_of(storage.dtype));
@@ -242,6 +252,7 @@ void Engine::decode_view(const Parameter& parameter, const Signature& signature,
   words += 1 + 2 * rank;
   if (!is_count(offset)) refuse("ERR_ARGUMENT", "has offset " + text(offset));
   double last = offset;  // the furthest element
+  double steps = 1;      // of a loop over all axes
   bool empty = false;
   for (int axis = 0; axis < rank; ++axis) {
     if (!is_count(size[axis]) || !is_count(stride[axis]))
@@ -255,8 +266,12 @@ void Engine::decode_view(const Parameter& parameter, const Signature& signature,
     view.size[axis] = got;
     view.stride[axis] = Index(stride[axis]);
     empty |= got == 0;
+    steps *= got > 0 ? double(got) : 1;
     last += (got - 1) * stride[axis];
+    if (parameter.type != Parameter::kAcc && parameter.is_written() && got > 1 && stride[axis] == 0)
+      refuse("ERR_ARGUMENT", "is written, so its elements must be apart");
   }
+  if (steps > kMaxElements) refuse("ERR_ARGUMENT", "has too many elements");
   if (rank > 0 && !parameter.strided && view.size[rank - 1] > 1 && view.stride[rank - 1] != 1)
     refuse("ERR_ARGUMENT", "must be contiguous along its last axis");
   if (empty ? offset > double(storage.length) : last >= double(storage.length))

@@ -20,14 +20,20 @@ struct EngineError : std::runtime_error {
   const char* code;
 };
 
+// Memory that belongs to JavaScript.
+struct Loan {
+  std::function<bool()> holds;  // is it still where it was?
+  std::function<void()> end;    // it is not needed any more
+};
+
 // The memory of a tensor. It lives as long as its handle, or longer if JavaScript holds a view of it.
 struct Storage {
   char* data = nullptr;
   Dtype dtype = Dtype::f32;
   Index length = 0;
-  Block block{nullptr, 0};          // ours, or
-  std::function<void()> unadopt;    // somebody else's memory and how to let go of it
-  int references = 0;               // the handle, and each view or read in flight
+  Block block{nullptr, 0};  // ours, or
+  Loan loan;
+  int references = 0;  // the handle, and each view or read in flight
   std::size_t bytes() const { return std::size_t(length) * kBytesPerElement[int(dtype)]; }
 };
 
@@ -36,7 +42,7 @@ class Engine {
   explicit Engine(std::function<void(std::uint64_t)> on_ticket);
 
   std::int64_t allocate(double dtype, double length);
-  std::int64_t adopt(Dtype dtype, void* data, Index length, std::function<void()> unadopt);
+  std::int64_t adopt(Dtype dtype, void* data, Index length, Loan loan);
   void free(double handle);
   void write(double handle, double offset, Dtype dtype, const void* data, Index length);
   // A range of a tensor, whose storage stays until release().
@@ -68,7 +74,8 @@ class Engine {
     std::uint32_t generation = 1;
     std::unique_ptr<Storage> storage;
   };
-  Storage& find(double handle, const char* what);
+  Storage& find(double handle, const char* what, const char* argument = nullptr);
+  Storage& find_usable(double handle, const char* what, const char* argument = nullptr);
   std::int64_t insert(std::unique_ptr<Storage> storage);
   void reclaim();
   void decode_view(const Parameter& parameter, const Signature& signature, Dtype real, const char* kernel,
@@ -82,7 +89,7 @@ class Engine {
   std::size_t tensors_ = 0;
   struct Retired {
     std::uint64_t after;  // commands
-    std::function<void()> unadopt;
+    std::function<void()> end_loan;
   };
   std::deque<Retired> retired_;
   Arena arena_;

@@ -37,8 +37,6 @@ void Queue::submit() {
     current_context = &context_;
     run(ring_[tail % kCapacity]);
     current_context = outer;
-    tail_.store(tail + 1, std::memory_order_relaxed);
-    head_.store(tail + 1, std::memory_order_release);
     return;
   }
   if (!thread_.joinable()) thread_ = std::thread(&Queue::serve, this);
@@ -53,6 +51,11 @@ void Queue::drain() {
   const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
   std::unique_lock lock(mutex_);
   progress_.wait(lock, [&] { return head_.load(std::memory_order_acquire) >= tail; });
+}
+
+void Queue::set_synchronous(bool on) {
+  drain();
+  synchronous_ = on;
 }
 
 void Queue::close() {

@@ -39,7 +39,8 @@ class Queue {
   std::uint64_t finished() const { return head_.load(std::memory_order_acquire); }
 
   KernelContext& context() { return context_; }
-  void set_synchronous(bool on) { synchronous_ = on; }
+  // Whether submit() runs the command on the calling thread before it returns.
+  void set_synchronous(bool on);
 
  private:
   static constexpr std::uint64_t kCapacity = 2048;

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 
 thread_local KernelContext* current_context = nullptr;
@@ -72,8 +73,10 @@ class Pool {
     }
   }
 
-  void start_workers(int wanted) {
+  // As many as the system grants: the caller does what is left.
+  void start_workers(int wanted) try {
     for (; started_ < wanted; ++started_) std::thread(&Pool::serve, this, started_).detach();
+  } catch (const std::system_error&) {
   }
 
   void serve(int rank) {

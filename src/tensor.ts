@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import type { BackwardOptions } from "./autograd.ts";
 import { arrayTypeOf, type Dtype, type DtypeArray, fromBf16Bits, toBf16Bits } from "./dtype.ts";
 import { ArgumentError, DtypeError, ShapeError } from "./errors.ts";
 import type * as functional from "./functional.ts";
@@ -182,8 +183,8 @@ export class Tensor {
   }
 
   /** Computes the gradient of this tensor by every leaf that asked for it. See `backward` in autograd.ts. */
-  backward(gradient?: Tensor): void {
-    f.backward(this, gradient);
+  backward(gradient?: Tensor, options?: BackwardOptions): void {
+    f.backward(this, gradient, options);
   }
 
   to(dtype: Dtype): Tensor {

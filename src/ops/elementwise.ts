@@ -29,12 +29,12 @@ function combine(op: string, kernel: Kernel, a: Tensor, b: Tensor): Tensor {
 
 /** `a + b`, with broadcasting; `b` may be a number. */
 export function add(a: Tensor, b: Tensor | number): Tensor {
-  const other = typeof b === "number" ? constant("add: b", b, a) : b;
-  const y = combine("add", addKernel, a, other);
-  record("add", [a, other], [y], {
+  if (typeof b === "number") return addNumber(a, b);
+  const y = combine("add", addKernel, a, b);
+  record("add", [a, b], [y], {
     backward(pass, [dy]) {
       giveSummed(pass, a, dy!);
-      giveSummed(pass, other, dy!);
+      giveSummed(pass, b, dy!);
     },
   });
   return y;
@@ -84,11 +84,14 @@ export function scale(x: Tensor, factor: number): Tensor {
 
 const fillKernels = { f32: kernelNamed("fill32"), bf16: kernelNamed("fill") } as const;
 
-/** A tensor of one element that holds `value`, in the dtype of `like`. */
-function constant(name: string, value: number, like: Tensor): Tensor {
-  checkNumber(name, value);
-  const dtype = like.dtype === "bf16" ? "bf16" : "f32";
-  const y = Tensor.empty([], dtype);
-  runKernel(fillKernels[dtype], dtype, { y, value });
+function addNumber(x: Tensor, value: number): Tensor {
+  checkNumber("add: b", value);
+  x.storage.check();
+  const dtype = x.dtype === "bf16" ? "bf16" : "f32";
+  const number = Tensor.empty([], dtype);
+  runKernel(fillKernels[dtype], dtype, { y: number, value });
+  const y = combine("add", addKernel, x, number);
+  number.dispose();
+  record("add", [x], [y], { backward: (pass, [dy]) => pass.give(x, dy!) });
   return y;
 }

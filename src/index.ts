@@ -1,5 +1,6 @@
 export { type BackwardOptions, noGrad } from "./autograd.ts";
 export * from "./data/index.ts";
+export { type Device, device } from "./device.ts";
 export type { Dtype, DtypeArray } from "./dtype.ts";
 export {
   ArgumentError,

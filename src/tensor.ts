@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import type { BackwardOptions } from "./autograd.ts";
+import { type Device, device, isDevice } from "./device.ts";
 import { arrayTypeOf, type Dtype, type DtypeArray, fromBf16Bits, toBf16Bits } from "./dtype.ts";
 import { ArgumentError, DtypeError, ShapeError } from "./errors.ts";
 import type * as functional from "./functional.ts";
@@ -81,7 +82,7 @@ export class Tensor {
   get size(): number {
     return sizeOf(this.shape);
   }
-  get device(): "cpu" {
+  get device(): Device {
     return "cpu";
   }
   get isContiguous(): boolean {
@@ -187,8 +188,11 @@ export class Tensor {
     f.backward(this, gradient, options);
   }
 
-  to(dtype: Dtype): Tensor {
-    return f.cast(this, dtype);
+  /** In another dtype, or on another device; itself if it is there already. */
+  to(target: Dtype | Device): Tensor {
+    if (!isDevice(target)) return f.cast(this, target);
+    device(target);
+    return this;
   }
   clone(): Tensor {
     return f.clone(this);

@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import { castTo } from "../autograd.ts";
+import { type Device, device, isDevice } from "../device.ts";
 import type { Dtype } from "../dtype.ts";
 import { CheckpointError, DtypeError } from "../errors.ts";
 import { unscoped } from "../memory.ts";
@@ -147,8 +148,13 @@ export abstract class Module<A extends unknown[] = [Tensor], R = Tensor> {
     return this.train(false);
   }
 
-  /** Casts every parameter, in place. */
-  to(dtype: Dtype): this {
+  /** Casts every parameter to a dtype, or moves it to a device, in place. */
+  to(target: Dtype | Device): this {
+    if (isDevice(target)) {
+      device(target);
+      return this;
+    }
+    const dtype = target;
     if (dtype === "i32") throw new DtypeError("to: parameters must be f32 or bf16; got i32");
     for (const p of this.parameters())
       if (p.dtype !== dtype) p.replaceStorage(unscoped(() => castTo(p, dtype)));

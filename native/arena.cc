@@ -8,18 +8,6 @@
 
 namespace {
 
-constexpr std::size_t kSlab = std::size_t{1} << 20;       // small blocks are carved from slabs of this size
-constexpr std::size_t kLargest = kSlab / 4;               // of a carved block
-constexpr std::size_t kHugePage = std::size_t{1} << 21;
-
-// Eight classes an octave: at most an eighth is wasted, and sizes that differ little share a free list.
-std::size_t class_of(std::size_t bytes) {
-  if (bytes <= 64) return 64;
-  const std::size_t octave = std::size_t{1} << (63 - __builtin_clzl(bytes - 1));
-  const std::size_t step = std::max<std::size_t>(octave / 8, 64);
-  return (bytes + step - 1) / step * step;
-}
-
 std::size_t physical_bytes() {
   static const std::size_t bytes = std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGESIZE));
   return bytes;
@@ -47,6 +35,22 @@ void Arena::release(Block block) {
 }
 void Arena::trim() {}
 #else
+
+namespace {
+
+constexpr std::size_t kSlab = std::size_t{1} << 20;       // small blocks are carved from slabs of this size
+constexpr std::size_t kLargest = kSlab / 4;               // of a carved block
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
+
+// Eight classes an octave: at most an eighth is wasted, and sizes that differ little share a free list.
+std::size_t class_of(std::size_t bytes) {
+  if (bytes <= 64) return 64;
+  const std::size_t octave = std::size_t{1} << (63 - __builtin_clzl(bytes - 1));
+  const std::size_t step = std::max<std::size_t>(octave / 8, 64);
+  return (bytes + step - 1) / step * step;
+}
+
+}  // namespace
 
 Arena::~Arena() {
   for (const Block& b : slabs_) munmap(b.data, b.bytes);

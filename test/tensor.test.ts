@@ -148,6 +148,15 @@ describe("scope", () => {
     expect(memory().tensors).toBe(before);
   });
 
+  test("using frees at the end of the block", () => {
+    const before = memory().tensors;
+    {
+      using x = zeros([3]);
+      expect(x.device).toBe("cpu");
+    }
+    expect(memory().tensors).toBe(before);
+  });
+
   test("parameters outlive the scope in which their module was made", async () => {
     const layer = scope(() => ({ module: new Linear(3, 2) })).module;
     expect(await layer(zeros([1, 3])).toArray()).toHaveLength(1);
@@ -204,6 +213,8 @@ describe("errors name what was wrong, what is right and what came", () => {
     ["too big", () => zeros([2 ** 20, 2 ** 20]), "ERR_OOM", /no memory/],
     ["ragged", () => tensor([[1, 2], [3]]), "ERR_SHAPE", /same length/],
     ["length", () => tensor(new Float32Array(3), [2, 2]), "ERR_SHAPE", /has 4 elements; data has 3/],
+    ["device", () => zeros([2]).to("cuda"), "ERR_NO_DEVICE", /no CUDA backend/],
+    ["module device", () => new Linear(2, 2).to("cuda"), "ERR_NO_DEVICE", /no CUDA backend/],
     [
       "layer",
       () => new Linear(0, 3),

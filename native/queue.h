@@ -56,6 +56,11 @@ class Queue {
   std::condition_variable wake_;
   std::condition_variable progress_;
   KernelContext context_;
-  bool synchronous_ = false;
+#if defined(__SANITIZE_ADDRESS__)
+  static constexpr bool kAlwaysSynchronous = true;  // the arena of such a build frees for good (see arena.cc)
+#else
+  static constexpr bool kAlwaysSynchronous = false;
+#endif
+  bool synchronous_ = kAlwaysSynchronous;
   std::thread thread_;
 };

@@ -27,7 +27,9 @@ function* filesUnder(name) {
 /** Changes when a file among `names` (files or folders) is added, removed, renamed or edited. */
 function fingerprint(names) {
   const hash = createHash("sha256");
-  for (const file of names.filter((name) => existsSync(inRoot(name))).flatMap((name) => [...filesUnder(name)])) {
+  for (const file of names
+    .filter((name) => existsSync(inRoot(name)))
+    .flatMap((name) => [...filesUnder(name)])) {
     const content = readFileSync(inRoot(file));
     hash.update(`${file}\0${content.length}\0`).update(content);
   }

@@ -98,7 +98,8 @@ function parseParameter({
   return { name, kind, dtype, optional: type.endsWith("Opt"), strided: type.endsWith("Strided"), rank };
 }
 
-const kernels = new Map<string, Kernel>(
+/** By name, in the order of their numbers. */
+export const kernels: ReadonlyMap<string, Kernel> = new Map<string, Kernel>(
   exported.map(({ name, parameters }, id) => [
     name,
     { id, name, parameters: parameters.map(parseParameter) },

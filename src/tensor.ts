@@ -12,7 +12,7 @@ import { contiguousStrides, isContiguous, type Shape, showShape, sizeOf } from "
 /** Nested arrays of numbers, as `tensor()` takes them. */
 export type NestedArray = number | readonly NestedArray[];
 
-/** @internal What produced a tensor, for the backward pass. See autograd.ts. */
+/** What produced a tensor, for the backward pass. See autograd.ts. */
 export interface GraphNode {
   readonly op: string;
   /** Position in the order of calls: backward runs through the nodes from the highest to the lowest. */

@@ -41,6 +41,16 @@ export type Input = Shape | { ids: Shape; below: number } | { ids: Shape; values
 
 export type Inputs<T> = Record<string, T>;
 
+/** Floating-point operations, or else bytes to read and to write. */
+export interface Work {
+  readonly flops?: number;
+  readonly read?: number;
+  readonly written?: number;
+}
+
+/** So many f32 numbers to read and to write. */
+export const traffic = (read: number, written: number): Work => ({ read: 4 * read, written: 4 * written });
+
 export interface OpCase {
   /** As shown, and as `npm run bench -- <name>` selects it. */
   readonly name: string;
@@ -54,8 +64,8 @@ export interface OpCase {
   /** Kinks: a reference that is not differentiable there wants inputs at least this far from zero. */
   readonly awayFromZero?: number;
   readonly dtypes?: readonly ("f32" | "bf16")[];
-  /** Of one call at these sizes, forward: floating-point operations, or bytes that must move. */
-  work?(sizes: Inputs<Input>): { flops?: number; bytes?: number };
+  /** What one call at these sizes must do at least, in f32. Without `backward`, that pass moves nothing. */
+  work?(sizes: Inputs<Input>): { forward: Work; backward?: Work };
 }
 
 export const defineCase = (opCase: OpCase): OpCase => opCase;

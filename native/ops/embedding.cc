@@ -16,7 +16,7 @@ void embedding_forward(Ids ids, In weight, Out y) {
   parallel_rows(N, C, [&](Index n) {
     const Index id = *ids.at(n);
     if (id >= 0 && id < V) {
-      __builtin_memcpy(y.at(n), weight.at(id), std::size_t(C) * sizeof(Real));
+      __builtin_memmove(y.at(n), weight.at(id), std::size_t(C) * sizeof(Real));
       return;
     }
     report_index_fault(n, id, V);

@@ -150,7 +150,7 @@ void copy_strided(const T* x, T* y, const Axes& axes) {
   const Index length = axes.size[last], sx = axes.x[last], sy = axes.y[last];
   if (sx == 1 && sy == 1) {
     parallel_walk(axes.without(last), length, [&](Index at_x, Index at_y, Index begin, Index end) {
-      __builtin_memcpy(y + at_y + begin, x + at_x + begin, std::size_t(end - begin) * sizeof(T));
+      __builtin_memmove(y + at_y + begin, x + at_x + begin, std::size_t(end - begin) * sizeof(T));
     });
     return;
   }

@@ -5,10 +5,25 @@
 //   forward        y  = e^(x − max x) / Σ e^(x − max x)
 //   backward       dx = y · (dy − Σ dy · y)
 //
-// −∞ gives 0; a row of nothing but −∞, or with NaN or +∞ in it, gives NaN.
+// −∞ gives 0; a row of nothing but −∞, or with NaN or +∞ in it, gives NaN. A row may be a vocabulary long: sums over it
+// are sums in f64 of short ones.
 #include "kernel.h"
 
 namespace ISA {
+
+namespace {
+
+// Σ f(i) over a row.
+template <class F>
+double sum_row(Index count, const F& f) {
+  constexpr Index kShort = 1024;
+  double total = 0;
+  for (Index begin = 0; begin < count; begin += kShort)
+    total += double(sum(min(kShort, count - begin), [&](auto i) { return f(Lanes<i.lanes>{begin + i.at}); }));
+  return total;
+}
+
+}  // namespace
 
 void softmax_forward(In x, Out y) {
   const Index N = x.size[0], C = x.size[1];
@@ -17,12 +32,12 @@ void softmax_forward(In x, Out y) {
     const auto y_n = y.row(n);
     const float largest = maximum(C, [&](auto i) { return x_n[i]; });
     constexpr bool kKeeps = sizeof(Real) == sizeof(float);  // y holds e^(x − max x) without rounding
-    const float total = sum(C, [&](auto i) {
+    const double total = sum_row(C, [&](auto i) {
       const auto e = exp<i.lanes>(x_n[i] - largest);
       if constexpr (kKeeps) y_n.set(i, e);
       return e;
     });
-    const float scale = 1 / total;
+    const float scale = float(1 / total);
     each(C, [&](auto i) {
       if constexpr (kKeeps)
         y_n.set(i, load<i.lanes>(y_n.p + i.at) * scale);
@@ -37,7 +52,7 @@ void softmax_backward(In dy, In y, Out dx) {
   parallel_rows(N, C, [&](Index n) {
     const auto dy_n = dy.row(n), y_n = y.row(n);
     const auto dx_n = dx.row(n);
-    const float dot = sum(C, [&](auto i) { return dy_n[i] * y_n[i]; });
+    const float dot = float(sum_row(C, [&](auto i) { return dy_n[i] * y_n[i]; }));
     each(C, [&](auto i) { dx_n.set(i, y_n[i] * (dy_n[i] - dot)); });
   });
 }

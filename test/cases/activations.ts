@@ -3,7 +3,7 @@ import { relu } from "../../src/ops/relu.ts";
 import { silu } from "../../src/ops/silu.ts";
 import { sizeOf } from "../../src/shape.ts";
 import type { Tensor } from "../../src/tensor.ts";
-import { defineCase, shapeOf } from "../case.ts";
+import { defineCase, shapeOf, traffic } from "../case.ts";
 
 /** erf by its series, and by the continued fraction of erfc for large arguments: full float64 precision. */
 export function erf(x: number): number {
@@ -44,6 +44,9 @@ export default Object.entries(activationReferences).map(([name, reference]) =>
     run: ({ x }) => activations[name]!(x!),
     reference: ({ x }) => x!.map(reference),
     awayFromZero: name === "relu" ? 0.05 : 0,
-    work: ({ x }) => ({ bytes: 8 * sizeOf(shapeOf(x!)) }),
+    work({ x }) {
+      const N = sizeOf(shapeOf(x!));
+      return { forward: traffic(N, N), backward: traffic(2 * N, N) };
+    },
   }),
 );

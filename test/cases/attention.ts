@@ -67,7 +67,8 @@ const attentionCase = (
     work({ q, k }) {
       const [B, T, H, D] = shapeOf(q!) as [number, number, number, number];
       const S = shapeOf(k!)[1]!;
-      return { flops: (4 * B * H * T * S * D) / (options.causal ? 2 : 1) };
+      const flops = (4 * B * H * T * S * D) / (options.causal ? 2 : 1);
+      return { forward: { flops }, backward: { flops: 2.5 * flops } }; // five products, one of them a second time
     },
   });
 

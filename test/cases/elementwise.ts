@@ -1,7 +1,7 @@
 import { add, mul, scale, sub } from "../../src/ops/elementwise.ts";
 import { broadcastShapes, contiguousStrides, type Shape, sizeOf } from "../../src/shape.ts";
 import type { Tensor } from "../../src/tensor.ts";
-import { defineCase, type Input, Reference, shapeOf } from "../case.ts";
+import { defineCase, type Input, Reference, shapeOf, traffic } from "../case.ts";
 
 /** f(a, b) with NumPy's broadcasting, element by element. */
 function broadcast(a: Reference, b: Reference, f: (a: number, b: number) => number): Reference {
@@ -38,20 +38,26 @@ const sizes = {
   model: pair([2048, 768], [2048, 768]),
 };
 
-const ops: Record<string, [(a: Tensor, b: Tensor) => Tensor, (a: number, b: number) => number]> = {
+type Op = (a: Tensor, b: Tensor) => Tensor;
+/** Per element, the backward pass reads and writes this. */
+const ops: Record<string, [Op, (a: number, b: number) => number, { read: number; written: number }?]> = {
   add: [add, (a, b) => a + b],
-  sub: [sub, (a, b) => a - b],
-  mul: [mul, (a, b) => a * b],
+  sub: [sub, (a, b) => a - b, { read: 1, written: 1 }],
+  mul: [mul, (a, b) => a * b, { read: 3, written: 2 }],
 };
 
 export default [
-  ...Object.entries(ops).map(([name, [run, reference]]) =>
+  ...Object.entries(ops).map(([name, [run, reference, back]]) =>
     defineCase({
       name,
       sizes,
       run: ({ a, b }) => run(a!, b!),
       reference: ({ a, b }) => broadcast(a!, b!, reference),
-      work: ({ a }) => ({ bytes: 12 * sizeOf(shapeOf(a!)) }),
+      work({ a }) {
+        const N = sizeOf(shapeOf(a!));
+        const backward = back && traffic(back.read * N, back.written * N);
+        return { forward: traffic(2 * N, N), ...(backward && { backward }) };
+      },
     }),
   ),
   defineCase({
@@ -66,6 +72,9 @@ export default [
     sizes: { tiny: { x: [3, 5] }, large: { x: [130, 301] }, model: { x: [2048, 768] } },
     run: ({ x }) => scale(x!, -1.75),
     reference: ({ x }) => x!.map((v) => v * -1.75),
-    work: ({ x }) => ({ bytes: 8 * sizeOf(shapeOf(x!)) }),
+    work({ x }) {
+      const N = sizeOf(shapeOf(x!));
+      return { forward: traffic(N, N), backward: traffic(N, N) };
+    },
   }),
 ];

@@ -1,7 +1,7 @@
 import { layerNorm } from "../../src/ops/layernorm.ts";
 import { rmsNorm } from "../../src/ops/rmsnorm.ts";
 import { sizeOf } from "../../src/shape.ts";
-import { defineCase, type Input, Reference, shapeOf } from "../case.ts";
+import { defineCase, type Input, Reference, shapeOf, traffic } from "../case.ts";
 
 const eps = 1e-5;
 const mean = (row: Float64Array) => row.reduce((a, b) => a + b, 0) / row.length;
@@ -12,7 +12,10 @@ function normalized(x: Reference, each: (row: Float64Array) => (v: number, i: nu
   return y;
 }
 
-const readAndWrite = (sizes: Record<string, Input>) => ({ bytes: 8 * sizeOf(shapeOf(sizes.x!)) });
+function work(sizes: Record<string, Input>) {
+  const N = sizeOf(shapeOf(sizes.x!));
+  return { forward: traffic(N, N), backward: traffic(2 * N, N) };
+}
 
 const sizes = {
   tiny: { x: [3, 37], weight: [37] },
@@ -33,7 +36,7 @@ export default [
         const r = 1 / Math.sqrt(mean(row.map((v) => v * v)) + eps);
         return (v, i) => v * r * weight!.data[i]!;
       }),
-    work: readAndWrite,
+    work,
   }),
   defineCase({
     name: "layerNorm",
@@ -45,7 +48,7 @@ export default [
         const r = 1 / Math.sqrt(mean(row.map((v) => (v - m) ** 2)) + eps);
         return (v, i) => (v - m) * r * weight!.data[i]! + bias!.data[i]!;
       }),
-    work: readAndWrite,
+    work,
   }),
   defineCase({
     name: "layerNorm without bias",

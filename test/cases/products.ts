@@ -31,7 +31,8 @@ function transpose(x: Reference): Reference {
 
 const product = (sizes: Record<string, Input>) => {
   const [a, b] = Object.values(sizes).map(shapeOf);
-  return { flops: 2 * sizeOf(a!) * (sizeOf(b!) / b!.at(-1)! === a!.at(-1)! ? b!.at(-1)! : b!.at(-2)!) };
+  const flops = 2 * sizeOf(a!) * (sizeOf(b!) / b!.at(-1)! === a!.at(-1)! ? b!.at(-1)! : b!.at(-2)!);
+  return { forward: { flops }, backward: { flops: 2 * flops } };
 };
 
 const linearSizes = (...bias: string[]) => {

@@ -1,7 +1,7 @@
 import { crossEntropy } from "../../src/ops/crossentropy.ts";
 import { softmax } from "../../src/ops/softmax.ts";
 import { sizeOf } from "../../src/shape.ts";
-import { defineCase, Reference, shapeOf } from "../case.ts";
+import { defineCase, Reference, shapeOf, traffic } from "../case.ts";
 
 export function softmaxRow(row: Float64Array): Float64Array {
   const top = Math.max(...row);
@@ -49,7 +49,10 @@ export default [
       for (const row of y.rows()) row.set(softmaxRow(row));
       return y;
     },
-    work: ({ x }) => ({ bytes: 8 * sizeOf(shapeOf(x!)) }),
+    work({ x }) {
+      const N = sizeOf(shapeOf(x!));
+      return { forward: traffic(N, N), backward: traffic(2 * N, N) };
+    },
   }),
   ...[
     { name: "crossEntropy", smoothing: 0, mean: true, ignore: -100 },
@@ -71,7 +74,10 @@ export default [
           reduction: mean ? "mean" : "sum",
         }),
       reference: ({ logits, targets }) => smoothedCrossEntropy(logits!, targets!, smoothing, mean, ignore),
-      work: ({ logits }) => ({ bytes: 4 * sizeOf(shapeOf(logits!)) }),
+      work({ logits }) {
+        const N = sizeOf(shapeOf(logits!));
+        return { forward: traffic(N, 0), backward: traffic(N, N) };
+      },
     }),
   ),
 ];

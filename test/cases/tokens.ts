@@ -6,7 +6,7 @@ import { rotary, sinusoidalPositions } from "../../src/ops/positions.ts";
 import { philox4x32 } from "../../src/random.ts";
 import { sizeOf } from "../../src/shape.ts";
 import { tensor } from "../../src/tensor.ts";
-import { defineCase, Reference, shapeOf } from "../case.ts";
+import { defineCase, Reference, shapeOf, traffic } from "../case.ts";
 
 const seed = 2 ** 40 + 5;
 const p = 0.3;
@@ -20,11 +20,13 @@ function kept(i: number): boolean {
 
 const angle = (position: number, i: number, D: number) => position / 10000 ** ((2 * i) / D);
 
-const table = (T: number, D: number, f: (x: number) => number) =>
-  tensor(
-    Float32Array.from({ length: (T * D) / 2 }, (_, n) => f(angle(Math.floor((2 * n) / D), n % (D / 2), D))),
-    [T, D / 2],
-  );
+const tables = new Map<string, Float32Array>();
+function table(T: number, D: number, f: (x: number) => number) {
+  const values = (_: unknown, n: number) => f(angle(Math.floor((2 * n) / D), n % (D / 2), D));
+  const name = `${f.name} ${T} ${D}`;
+  if (!tables.has(name)) tables.set(name, Float32Array.from({ length: (T * D) / 2 }, values));
+  return tensor(tables.get(name)!, [T, D / 2]);
+}
 
 export default [
   defineCase({
@@ -39,7 +41,10 @@ export default [
         x!.shape,
         x!.data.map((v, i) => (kept(i) ? v / (1 - p) : 0)),
       ),
-    work: ({ x }) => ({ bytes: 8 * sizeOf(shapeOf(x!)) }),
+    work({ x }) {
+      const N = sizeOf(shapeOf(x!));
+      return { forward: traffic(N, N), backward: traffic(N, N) };
+    },
   }),
   defineCase({
     name: "embedding",
@@ -57,7 +62,10 @@ export default [
         [...ids!.data].flatMap((id) => [...rows[id]!]),
       );
     },
-    work: ({ ids, weight }) => ({ bytes: 8 * sizeOf(shapeOf(ids!)) * shapeOf(weight!)[1]! }),
+    work({ ids, weight }) {
+      const N = sizeOf(shapeOf(ids!)) * shapeOf(weight!)[1]!;
+      return { forward: traffic(N, N), backward: traffic(N, sizeOf(shapeOf(weight!))) };
+    },
     tolerance: { gradient: 1e-5 },
   }),
   defineCase({
@@ -86,7 +94,10 @@ export default [
             }
       return y;
     },
-    work: ({ x }) => ({ bytes: 8 * sizeOf(shapeOf(x!)) }),
+    work({ x }) {
+      const N = sizeOf(shapeOf(x!));
+      return { forward: traffic(N, N), backward: traffic(N, N) };
+    },
   }),
   defineCase({
     name: "sinusoidalPositions",

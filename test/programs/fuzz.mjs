@@ -130,15 +130,21 @@ function dtypeOf(type, real) {
 
 function kernelWords(kernel, real) {
   const sizes = new Map();
+  let work = 1;
   const sizeNamed = (name) => {
-    if (!sizes.has(name)) sizes.set(name, /^\d/.test(name) ? Number(name) : pick([0, 1, 1, 2, 3, 4, 8, 17, 33]));
+    if (!sizes.has(name)) {
+      const size = /^\d/.test(name) ? Number(name) : pick([0, 1, 1, 2, 3, 4, 8, 17, 33, 70, 130, 600]);
+      sizes.set(name, work * size > 2 ** 20 ? 2 : size);
+      work *= sizes.get(name) || 1;
+    }
     return chance(0.01) ? pick([0, 1, 2, 5]) : sizes.get(name);
   };
   const result = [];
   for (const { name, type } of kernel.parameters) {
     const shape = shapes.get(`${kernel.name} ${name}`)?.map(sizeNamed);
     if (shape === undefined) {
-      const value = type === "Index" ? pick([0, 1, 2, -1, -100, below(1000)]) : pick([0, 1, 0.1, -1, 1e-5, 1e30]);
+      const value =
+        type === "Index" ? pick([0, 1, 2, -1, -100, below(1000)]) : pick([0, 1, 0.1, -1, 1e-5, 1e30]);
       result.push(value);
       continue;
     }
@@ -188,7 +194,9 @@ const actions = {
   alloc: () => {
     const dtype = below(3);
     const length = anyLength();
-    keep(dtype, length, call("alloc", number(dtype), number(length)));
+    const asked = number(length);
+    const isPossible = asked > 2 ** 20 && asked < 2 ** 40; // and could fill the machine's memory
+    keep(dtype, length, call("alloc", number(dtype), isPossible ? 2 ** 40 : asked));
   },
   adopt: () => {
     const dtype = below(3);

@@ -19,7 +19,7 @@ const kernels = {
 };
 
 const fmaPieces = 64;
-const fmaSteps = 12 * 16 * 2048; // a multiple of what any instruction set does at once
+const fmaSteps = 14 * 16 * 2048; // a multiple of what any instruction set does at once
 const fmaFlops = 2 * fmaPieces * fmaSteps;
 const readPieces = 256;
 

@@ -35,7 +35,6 @@ const { values, positionals: names } = parseArgs({
 });
 const threads = Number(values.threads);
 const budgetMs = Number(values.budget);
-setClock(values.clock === "cpu" ? "cpu" : "wall");
 const isas = info()
   .isas.filter((isa) => isa.supported)
   .map((isa) => isa.name);
@@ -109,6 +108,7 @@ if (cases.length === 0) {
 }
 console.log(`${machine}; ops with ${threads} thread${threads > 1 ? "s" : ""}, f32, ${values.clock} time\n`);
 const costs = await measureCallCosts(budgetMs);
+setClock(values.clock === "cpu" ? "cpu" : "wall");
 const peaks: Peaks[] = [];
 const counts = values.clock === "cpu" ? [threads] : [1, info().cores, threads];
 for (const count of new Set(counts)) peaks.push(await measurePeaks(isas, count, budgetMs));

@@ -158,8 +158,8 @@ describe.runIf(isLinux)("the package", () => {
       expect(version).toMatch(new RegExp(`^v${major}\\.`));
       expect(losses).toHaveLength(10);
       expect(losses[9]).toBeLessThan(losses[0] * 0.75);
-    seen ??= losses;
-    expect(losses).toEqual(seen);
+      seen ??= losses;
+      expect(losses).toEqual(seen);
     },
     300_000,
   );

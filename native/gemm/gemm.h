@@ -9,6 +9,7 @@
 // An epilogue is called on finished tiles,
 //
 //   epilogue(tile, stride, m, n, rows, columns)    y[m + r, n + c] from tile[r · stride + c]
+//   epilogue.prefetch(m, n, rows, columns)         some time before
 //
 // and says whether it adds to y (kAdds). If so it gets the sums of each K block, else only those of all of K;
 // until then they wait in a buffer of tiles. Packed weights that outlive a call would enter at multiply_block,
@@ -104,6 +105,8 @@ inline void multiply_block(const Product& p, const Block& block, const Epilogue&
       for (Index i = first; i < end; ++i) {
         float* tile = own_tile;
         if (block.partial) tile = block.partial + ((i - block.panel) * columns.panels + j) * kGemm.tile();
+        if (block.last)
+          epilogue.prefetch(rows.start(i), block.n + columns.start(j), rows.count(i), columns.count(j));
         gemm_any_tile(rows.count(i), columns.vectors(j), K, a + (rows.start(i) - m) * K,
                       block.b + columns.start(j) * K, tile, block.add);
         if (block.last)

@@ -19,6 +19,17 @@ struct Product {
   bool alone;  // on this thread only: the caller runs others of its kind in parallel
 };
 
+// Fetches a tile of y that is about to be overwritten into the cache, while its sums are still being made.
+template <class T>
+inline void prefetch_tile(const T& y, Index batch, Index m, Index n, Index rows, Index columns) {
+  constexpr Index kLine = 64 / sizeof(*y.at());
+  for (Index r = 0; r < rows; ++r) {
+    const auto* row = y.at(batch, m + r, n);
+    for (Index c = 0; c < columns; c += kLine) __builtin_prefetch(row + c, 1);
+    __builtin_prefetch(row + columns - 1, 1);
+  }
+}
+
 // f(i) for i in [0, chunks), in parallel unless alone. f is not inlined: it would be, twice.
 template <class F>
 inline void for_chunks(Index chunks, bool alone, const F& f) {

@@ -1,20 +1,18 @@
 // What the processor can do at best, for benchmarks to compare with.
 //
-//   peak_fma       y = Σ of kChains · lanes accumulators, each after its share of `count` steps a ← a · x₀ + x₁
-//   peak_read      y = Σ of one of M pieces of x
+//   peak_fma       y [N]    Σ of accumulators in registers, after `count` steps a ← a · x₀ + x₁ in all
+//   peak_read      y [M]    Σ of one of M pieces of x
 //
-//   x [2]    y [N]    count multiply-adds for each element of y, which is the work of one thread
-//   x [N]    y [M]    pieces are as long as they are shared out: N / M elements, and what remains in the last one
-//
-// The accumulators of peak_fma depend on nothing but themselves and stay in registers: as many as hide the latency of
-// a multiplication and an addition, and start at different values, so that no two of them are the same.
+// An element of y is the work of one thread. The accumulators of peak_fma depend on nothing but themselves;
+// they are as many as hide the latency of a multiplication and an addition, and start at different values, so
+// that no two of them are the same.
 #include "kernel.h"
 
 namespace ISA {
 
 namespace {
 
-constexpr int kChains = 12;
+constexpr int kChains = 14;
 constexpr int kWidth = kLanes > 1 ? kLanes : 4;  // every x86-64 and ARM64 has vectors of 4
 
 }  // namespace

@@ -140,11 +140,12 @@ const found = [...totals.values()]
     const time = median(ms);
     const amount = (flops || bytes) / steps;
     const unit = flops > 0 ? "GFLOP/s" : "GB/s";
-    return { ...rest, calls: calls / steps, ms: time, rate: amount / time / 1e6, unit };
+    const rate = rest.name.startsWith("embedding") ? undefined : amount / time / 1e6; // which rows, it does not say
+    return { ...rest, calls: calls / steps, ms: time, rate, unit };
   })
   .sort((a, b) => b.ms - a.ms);
 const calls = found.reduce((sum, row) => sum + row.calls, 0);
-console.log(`${values.model}, ${values.threads} threads, ${info().isa}, ${values.clock} time; per step:\n`);
+console.log(`${values.model}, ${info().isa}, threads: ${values.threads}, ${values.clock} time; per step:\n`);
 const rows = [
   ...found.map(({ name, shapes, calls, ms, rate, unit }) => [
     name,
@@ -153,7 +154,7 @@ const rows = [
     ms,
     percent(ms / whole),
     rate,
-    unit,
+    rate === undefined ? "" : unit,
   ]),
   ["JavaScript", ...(values.shapes ? [""] : []), "", javaScript, percent(javaScript / whole)],
   ["step", ...(values.shapes ? [""] : []), String(calls), whole, "100 %"],

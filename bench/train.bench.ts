@@ -139,7 +139,7 @@ for (const model of values.model) {
 const rows = results.flatMap(({ model, threads, sides: [ours, ...theirs] }) =>
   [ours!, ...theirs].map((side) => [
     model,
-    threads,
+    String(threads),
     side.name,
     side.wallMs,
     side === ours ? undefined : times(side.wallMs / ours!.wallMs),
@@ -147,7 +147,7 @@ const rows = results.flatMap(({ model, threads, sides: [ours, ...theirs] }) =>
     side === ours ? undefined : times(side.cpuMs / ours!.cpuMs),
     show(side.peakMB),
     side.loss,
-    side.steps,
+    String(side.steps),
   ]),
 );
 const head = ["model", "threads", "", "ms", "ratio", "CPU ms", "ratio", "peak MB", "loss", "steps"];

@@ -253,7 +253,7 @@ void Engine::decode_view(const Parameter& parameter, const Signature& signature,
   if (!is_count(offset)) refuse("ERR_ARGUMENT", "has offset " + text(offset));
   double last = offset;  // the furthest element
   double steps = 1;      // of a loop over all axes
-  bool empty = false;
+  bool empty = false, overlaps = false;
   for (int axis = 0; axis < rank; ++axis) {
     if (!is_count(size[axis]) || !is_count(stride[axis]))
       refuse("ERR_ARGUMENT", "has size " + text(size[axis]) + " and stride " + text(stride[axis]));
@@ -268,10 +268,11 @@ void Engine::decode_view(const Parameter& parameter, const Signature& signature,
     empty |= got == 0;
     steps *= got > 0 ? double(got) : 1;
     last += (got - 1) * stride[axis];
-    if (parameter.type != Parameter::kAcc && parameter.is_written() && got > 1 && stride[axis] == 0)
-      refuse("ERR_ARGUMENT", "is written, so its elements must be apart");
+    overlaps |= got > 1 && stride[axis] == 0;
   }
   if (steps > kMaxElements) refuse("ERR_ARGUMENT", "has too many elements");
+  if (overlaps && !empty && parameter.is_overwritten())
+    refuse("ERR_ARGUMENT", "is overwritten, so each element must have its own place");
   if (rank > 0 && !parameter.strided && view.size[rank - 1] > 1 && view.stride[rank - 1] != 1)
     refuse("ERR_ARGUMENT", "must be contiguous along its last axis");
   if (empty ? offset > double(storage.length) : last >= double(storage.length))

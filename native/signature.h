@@ -12,7 +12,7 @@ struct Parameter {
   std::string type_name;    // as written
   std::string name;
   std::vector<int> sizes;   // per axis: >= 0 a symbol of this signature, < 0 the number -(size) - 1
-  bool is_written() const { return type == kOut || type == kOut32 || type == kOutIds || type == kAcc; }
+  bool is_overwritten() const { return type == kOut || type == kOut32 || type == kOutIds; }
 };
 
 struct Signature {

@@ -10,7 +10,7 @@ import path from "node:path";
 import { ensureBuilt, root } from "./build.mjs";
 import { buildNative } from "./native.mjs";
 
-const defaultTests = ["ops", "memory", "autograd", "border", "workers"];
+const defaultTests = ["ops", "tensor", "autograd", "golden", "border", "workers"];
 
 /** Sanitizers must be loaded before anything else; C++ exceptions need libstdc++ right behind them. */
 function preloaded() {

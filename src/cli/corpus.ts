@@ -6,14 +6,15 @@ export interface Corpus {
   tokenizer: CharTokenizer;
   train: TokenDataset;
   heldOut: TokenDataset;
-  /** The beginning of the held-out text, to look at while training. */
-  heldOutStart: TokenDataset;
+  /** Pieces from all over the held-out text, or all of a short one: to look at while training. */
+  heldOutSample: TokenDataset;
   /** Size of the files. */
   bytes: number;
 }
 
 const trainFraction = 0.9;
-const heldOutStartLength = 20_000;
+const sampleLength = 20_000;
+const samplePieces = 16;
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
@@ -54,6 +55,19 @@ function checkLength(file: string, part: string, tokens: number, contextLength: 
   throw new ArgumentError(`${file}: is too short: ${needed} of ${part}; got ${tokens}`);
 }
 
+/** Pieces at even distances, each of whole windows. */
+function sample(tokens: Int32Array, contextLength: number): Int32Array {
+  const length = contextLength * Math.ceil(sampleLength / samplePieces / contextLength);
+  const count = Math.ceil(sampleLength / length);
+  if (tokens.length <= count * length + 1) return tokens;
+  const pieces = new Int32Array(count * length + 1);
+  for (let i = 0; i < count; i++) {
+    const begin = Math.floor((i / count) * (tokens.length - length));
+    pieces.set(tokens.subarray(begin, begin + length + 1), i * length);
+  }
+  return pieces;
+}
+
 /** Reads the texts; without a held-out one, it is the last tenth of the other. */
 export async function readCorpus(
   file: string,
@@ -73,9 +87,7 @@ export async function readCorpus(
     tokenizer,
     train: TokenDataset.fromTokens(train),
     heldOut: TokenDataset.fromTokens(heldOut),
-    heldOutStart: TokenDataset.fromTokens(
-      heldOut.subarray(0, Math.max(heldOutStartLength, contextLength + 1)),
-    ),
+    heldOutSample: TokenDataset.fromTokens(sample(heldOut, contextLength)),
     bytes: data.bytes + (other?.bytes ?? 0),
   };
 }

@@ -43,8 +43,9 @@ const options = {
   json: flag("prints one JSON object as the last line of stdout, and all else on stderr"),
 };
 
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
-const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
+const formatBytes = (bytes: number): string =>
+  bytes < 1e5 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+const formatCount = (count: number): string => (count < 1e4 ? `${count}` : `${(count / 1e6).toFixed(2)} M`);
 
 async function makeFolder(folder: string): Promise<void> {
   try {
@@ -115,8 +116,8 @@ export const command = defineCommand({
         `trainformer ${version}`,
         `cpu ${isa}`,
         `${threads} thread${threads === 1 ? "" : "s"}`,
-        `${millions(parameters)} parameters`,
-        `${megabytes(corpus.bytes)} text, ${corpus.tokenizer.size} characters`,
+        `${formatCount(parameters)} parameters`,
+        `${formatBytes(corpus.bytes)} text, ${corpus.tokenizer.size} characters`,
       ].join(" · "),
     );
 
@@ -143,7 +144,7 @@ export const command = defineCommand({
     const peakRssBytes = process.resourceUsage().maxRSS * 1024;
     if (heldOutLoss !== undefined) {
       const bits = (heldOutLoss / Math.LN2).toFixed(3);
-      const memory = `peak memory ${megabytes(peakRssBytes)}`;
+      const memory = `peak memory ${formatBytes(peakRssBytes)}`;
       say(`  held-out loss ${heldOutLoss.toFixed(4)} (${bits} bits per character), ${memory}`);
     }
     const ended = signal.aborted ? `interrupted after step ${outcome.steps}: ` : "";

@@ -10,7 +10,7 @@ export interface Plan {
   maxGradNorm: number;
   steps: number;
   batchSize: number;
-  /** Steps between evaluations on the beginning of the held-out text. */
+  /** Steps between evaluations on the sample of the held-out text. */
   evalEvery: number;
   /** Steps between checkpoints. */
   saveEvery: number;
@@ -117,7 +117,7 @@ export async function train(plan: Plan, signal: AbortSignal): Promise<Outcome> {
   };
   const evaluate = async () => {
     const loss = await unlessAborted(signal, () =>
-      model.evaluate(corpus.heldOutStart, { batchSize, signal }),
+      model.evaluate(corpus.heldOutSample, { batchSize, signal }),
     );
     if (loss !== undefined) checkFinite(outcome.steps, { "held-out loss": loss });
     heldOutLoss = loss;

@@ -43,22 +43,24 @@ void square_norm(In32 x, Acc square, Out32 norm) {
   *norm.at() = __builtin_sqrtf(*square.at());
 }
 
-void adamw(Acc parameter, Acc m, Acc v, In32 gradient, In32Opt norm, float maxNorm, float learningRate, float beta1,
-           float beta2, float eps, float weightDecay, float correction1, float correction2) {
+// The scalars come in f64: 1 − β₂ of a β₂ near 1 would lose digits in f32.
+void adamw(Acc parameter, Acc m, Acc v, In32 gradient, In32Opt norm, double maxNorm, double learningRate, double beta1,
+           double beta2, double eps, double weightDecay, double correction1, double correction2) {
   float clip = 1;
   if (norm && maxNorm > 0) {
-    clip = maxNorm / (*norm.at() + 1e-6f);
+    clip = float(maxNorm) / (*norm.at() + 1e-6f);
     if (clip > 1) clip = 1;
   }
-  const float decay = 1 - learningRate * weightDecay, step = learningRate / correction1;
-  const float root2 = __builtin_sqrtf(correction2), rest1 = 1 - beta1, rest2 = 1 - beta2;
+  const float decay = float(1 - learningRate * weightDecay), step = float(learningRate / correction1);
+  const float root2 = float(__builtin_sqrt(correction2)), rest1 = float(1 - beta1), rest2 = float(1 - beta2);
+  const float keep2 = float(beta2), epsilon = float(eps);
   const auto parameter_0 = parameter.row(), m_0 = m.row(), v_0 = v.row();
   const auto gradient_0 = gradient.row();
   parallel_each(parameter.size[0], [&](auto i) {
     const auto g = gradient_0[i] * clip;
     const auto m_i = m_0[i] + (g - m_0[i]) * rest1;
-    const auto v_i = v_0[i] * beta2 + g * g * rest2;
-    const auto width = square_root<i.lanes>(v_i) / root2 + eps;
+    const auto v_i = v_0[i] * keep2 + g * g * rest2;
+    const auto width = square_root<i.lanes>(v_i) / root2 + epsilon;
     m_0.set(i, m_i);
     v_0.set(i, v_i);
     parameter_0.set(i, parameter_0[i] * decay - m_i / width * step);

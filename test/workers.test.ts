@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { isSanitized, program, runNode } from "./child.ts";
+import { isSanitized, program, runNode, runSource } from "./child.ts";
 
 describe("worker threads", () => {
   test("train beside each other with the same results", async () => {
@@ -11,6 +11,23 @@ describe("worker threads", () => {
     expect(main!.every(Number.isFinite)).toBe(true);
     expect(main![19]).toBeLessThan(main![0]!);
     for (const other of others) expect(other).toEqual(main);
+  });
+
+  test("may be the only ones that use the library", async () => {
+    const { status, stdout, stderr } = await runSource(`
+      import { Worker } from "node:worker_threads";
+      const source = \`
+        import("trainformer").then(({ matmul, randn }) => {
+          matmul(randn([256, 256]), randn([256, 256])).data();
+          setTimeout(() => process.exit(3), 20);
+        });
+      \`;
+      for (let i = 0; i < 5; i++) {
+        const worker = new Worker(source, { eval: true });
+        console.log(await new Promise((resolve) => worker.once("exit", resolve)));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }`);
+    expect({ status, stdout }, stderr).toEqual({ status: 0, stdout: "3\n".repeat(5) });
   });
 
   test("end while views of their memory exist", async () => {

@@ -6,8 +6,9 @@ export type Cell = string | number | undefined;
 export function show(cell: Cell): string {
   if (cell === undefined) return "-";
   if (typeof cell === "string") return cell;
-  const digits = cell === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(cell))));
-  return cell.toFixed(Math.min(digits, 4));
+  const rounded = Number(cell.toPrecision(3));
+  const digits = rounded === 0 ? 0 : 2 - Math.floor(Math.log10(Math.abs(rounded)));
+  return rounded.toFixed(Math.min(Math.max(digits, 0), 4));
 }
 
 /** Rows under their heads, two spaces between columns. The first `left` columns begin at the left, numbers end at the right. */

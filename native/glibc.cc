@@ -1,8 +1,9 @@
 // Lets a binary built on a new Linux run on an old one: glibc 2.28 and the libstdc++ of GCC 8.
 //
-// A linker binds a function to the newest version its own libraries have. With `--wrap=f` (CMakeLists.txt names each f)
-// it binds to __wrap_f below instead, which calls the version that every system has. What old systems lack altogether
-// is defined here. test/symbols.test.ts tells which versions the addon asks for: one that is too new belongs here.
+// A linker binds a function to the newest version its own libraries have. With `--wrap=f` (CMakeLists.txt
+// names each f) it binds to __wrap_f below instead, which calls the version that every system has. What old
+// systems lack altogether is defined here. test/symbols.test.ts tells which versions the addon asks for: one
+// that is too new belongs here.
 #include <pthread.h>
 
 #include <condition_variable>

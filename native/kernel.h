@@ -94,6 +94,8 @@ inline void parallel_each(Index count, const F& f) {
 // of threads. An Acc without data gets a row that is thrown away.
 template <int K, class F>
 inline void accumulate_rows(Index rows, Index columns, const Acc (&into)[K], const F& f) {
+  constexpr Index kMaxColumns = kScratchBytes / sizeof(float) / 4 * 3 / K;
+  if (columns > kMaxColumns) return report_index_fault(0, columns, kMaxColumns + 1);
   constexpr Index kMaxPartials = kScratchBytes / sizeof(float) / 4;
   const Index max_blocks = max(1, min(32, kMaxPartials / max(K * columns, 1)));
   const Index block = max(ceil_div(rows, max_blocks), max(1, kGrain / max(columns, 1)));

@@ -86,6 +86,16 @@ describe("whatever JavaScript passes to the native addon", () => {
     ]);
   });
 
+  test("rows too long for the memory of a kernel are an error", async () => {
+    const { status, stdout } = await runSource(`${prelude}
+      const n = 70_000_000;
+      const [x, y] = [addon.alloc(0, n), addon.alloc(0, n)];
+      call("sum_rows", x, 0, 1, n, n, 1, y, 0, n, 1);
+      console.log(codeOf(() => addon.read(y, 0, 1, 2)));`);
+    expect(status).toBe(0);
+    expect(stdout.trim()).toBe("ERR_INDEX");
+  });
+
   test("a resizable buffer is not adopted", async () => {
     const { stdout } = await runSource(`${prelude}
       const buffer = new ArrayBuffer(64, { maxByteLength: 128 });

@@ -21,7 +21,7 @@ const kernels = {
 const fmaPieces = 64;
 const fmaSteps = 14 * 16 * 2048; // a multiple of what any instruction set does at once
 const fmaFlops = 2 * fmaPieces * fmaSteps;
-const readPieces = 256;
+const pieceBytes = 2 ** 16;
 
 /** More than caches hold. */
 const memoryBytes = 2 ** 28;
@@ -45,7 +45,7 @@ function traffic(kind: "read" | "write" | "copy", isa: string, bytes: number): C
   const all = floats(pool[0], bytes);
   if (kind === "write") return { begin, run: () => runKernel(kernels.write, "f32", { y: all, value: 1 }) };
   if (kind === "read") {
-    const y = Tensor.empty([readPieces], "f32");
+    const y = Tensor.empty([Math.ceil(bytes / pieceBytes)], "f32");
     return { begin, run: () => runKernel(kernels.read, "f32", { x: all, y }) };
   }
   const [x, y] = pool.map((from) => floats(from, bytes / 2));

@@ -128,13 +128,17 @@ function dtypeOf(type, real) {
   return /^Acc|32(Opt)?$/.test(type) ? 0 : real;
 }
 
+/** Elements from the first to the last. */
+const span = (shape, strides) =>
+  shape.includes(0) ? 0 : shape.reduce((sum, size, axis) => sum + (size - 1) * strides[axis], 1);
+
 function kernelWords(kernel, real) {
   const sizes = new Map();
   let work = 1;
   const sizeNamed = (name) => {
     if (!sizes.has(name)) {
       const size = /^\d/.test(name) ? Number(name) : pick([0, 1, 1, 2, 3, 4, 8, 17, 33, 70, 130, 600]);
-      sizes.set(name, work * size > 2 ** 20 ? 2 : size);
+      sizes.set(name, work * size > 2 ** 17 ? 2 : size);
       work *= sizes.get(name) || 1;
     }
     return chance(0.01) ? pick([0, 1, 2, 5]) : sizes.get(name);
@@ -152,13 +156,14 @@ function kernelWords(kernel, real) {
       result.push(-1);
       continue;
     }
-    const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+    const dense = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+    let strides = [...dense];
     if (chance(0.1)) strides[below(strides.length)] = pick([0, 1, 2, 5, 40]);
     if (type.endsWith("Strided") && chance(0.3)) strides.reverse();
+    if (span(shape, strides) > 2 ** 18) strides = dense;
     const offset = chance(0.2) ? below(5) : 0;
-    const last = shape.reduce((sum, size, axis) => sum + (size - 1) * strides[axis], offset);
-    const needed = shape.includes(0) ? offset : last + 1;
-    result.push(tensorFor(chance(0.01) ? below(3) : dtypeOf(type, real), needed).handle);
+    const dtype = chance(0.01) ? below(3) : dtypeOf(type, real);
+    result.push(tensorFor(dtype, offset + span(shape, strides)).handle);
     result.push(offset, ...shape, ...strides);
   }
   if (chance(0.1)) result[below(result.length)] = pick(oddNumbers);

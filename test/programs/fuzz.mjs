@@ -177,12 +177,16 @@ function kernelWords(kernel, real) {
 
 const { words, kernels, isas } = addon.info();
 
+/** Those of the benchmarks compute for as long as they are told. */
+const candidates = kernels.filter(({ name }) => !name.startsWith("peak_"));
+
 function callKernel() {
-  const id = below(kernels.length);
+  const kernel = pick(candidates);
+  const id = kernels.indexOf(kernel);
   const real = below(2);
-  const args = kernelWords(kernels[id], real);
+  const args = kernelWords(kernel, real);
   words.set(args);
-  attempt(`call ${kernels[id].name}`, [id, real, ...args], () =>
+  attempt(`call ${kernel.name}`, [id, real, ...args], () =>
     addon.call(number(id), number(real), number(args.length)),
   );
 }

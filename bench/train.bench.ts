@@ -14,6 +14,7 @@
  * the fastest of f32 and the fastest of all then take turns with the library, a process each. Ratios are of medians:
  * above 1 the library is faster. CPU time is that of all threads; on a busy machine it is the better clock for one thread.
  */
+import { spawnSync } from "node:child_process";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { info } from "../src/native.ts";
@@ -38,6 +39,18 @@ const warmUps = 2;
 const pilotSteps = 3;
 const fewestTurns = 3;
 const turnMs = 200;
+
+/** The Python to compare with, if it has torch. */
+function findTorch(): string | undefined {
+  const { python } = values;
+  if (!python) {
+    console.log("PyTorch is missing: give a Python that has it with --python\n");
+    return undefined;
+  }
+  if (spawnSync(python, ["-c", "import torch"]).status === 0) return python;
+  console.log(`PyTorch is missing: ${python} cannot import torch\n`);
+  return undefined;
+}
 
 const startOurs = (model: ModelSize, threads: number): Promise<Peer> =>
   Peer.start(process.execPath, [path.join(import.meta.dirname, "peers", "trainformer.js")], model, threads);
@@ -108,8 +121,8 @@ interface Result {
 async function compare(name: string, threads: number): Promise<Result> {
   const model = modelSizes[name]!;
   const chosen: string[] = [];
-  if (values.python) {
-    const ranked = await modesBySpeed(values.python, model, threads);
+  if (python) {
+    const ranked = await modesBySpeed(python, model, threads);
     chosen.push(ranked.find((mode) => mode.startsWith("f32"))!);
     if (ranked[0] !== chosen[0]) chosen.push(ranked[0]!);
   }
@@ -117,7 +130,7 @@ async function compare(name: string, threads: number): Promise<Result> {
     { name: "trainformer, f32", mode: ourMode, peer: await startOurs(model, threads) },
   ];
   for (const mode of chosen) {
-    const peer = await startTorch(values.python!, model, threads);
+    const peer = await startTorch(python!, model, threads);
     runners.push({ name: `PyTorch, ${mode}`, mode, peer });
   }
   const sides = await takeTurns(runners, Number(values.seconds));
@@ -130,7 +143,7 @@ for (const model of values.model) {
   console.error(`--model must be one of ${Object.keys(modelSizes).join(", ")}; got ${model}`);
   process.exit(1);
 }
-if (!values.python) console.log("PyTorch is missing: give a Python that has it with --python\n");
+const python = findTorch();
 
 const results: Result[] = [];
 for (const model of values.model) {

@@ -10,7 +10,16 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildNative } from "./native.mjs";
@@ -24,26 +33,30 @@ function* filesUnder(name) {
   for (const entry of readdirSync(inRoot(name)).sort()) yield* filesUnder(path.join(name, entry));
 }
 
-/** Changes when a file among `names` (files or folders) is added, removed, renamed or edited. */
-function fingerprint(names) {
-  const hash = createHash("sha256");
-  for (const file of names
-    .filter((name) => existsSync(inRoot(name)))
-    .flatMap((name) => [...filesUnder(name)])) {
-    const content = readFileSync(inRoot(file));
-    hash.update(`${file}\0${content.length}\0`).update(content);
-  }
-  return hash.digest("hex");
+/** The content of each file among `names` (files or folders), as a hash. */
+function hashes(names) {
+  const files = names.filter((name) => existsSync(inRoot(name))).flatMap((name) => [...filesUnder(name)]);
+  const hash = (file) =>
+    createHash("sha256")
+      .update(readFileSync(inRoot(file)))
+      .digest("hex");
+  return Object.fromEntries(files.map((file) => [file, hash(file)]));
 }
 
-/** Runs `build` unless `product` was built from the same `inputs` before. */
+/** Runs `build` with the list of changed files, unless `product` was built from the same `inputs` before. */
 function buildIfStale(product, inputs, what, build) {
-  const stamp = inRoot(path.join("build", `${path.basename(product)}.stamp`));
-  const now = fingerprint(inputs);
-  if (existsSync(inRoot(product)) && existsSync(stamp) && readFileSync(stamp, "utf8") === now) return;
-  timed(what, build);
-  mkdirSync(path.dirname(stamp), { recursive: true });
-  writeFileSync(stamp, now);
+  const record = inRoot(path.join("build", `${path.basename(product)}.inputs.json`));
+  const before = existsSync(record) ? readJson(record) : {};
+  const now = hashes(inputs);
+  const changed = Object.keys(now).filter((file) => now[file] !== before[file]);
+  const isRemoved = Object.keys(before).some((file) => !(file in now));
+  if (existsSync(inRoot(product)) && changed.length === 0 && !isRemoved) return;
+
+  const unchanged = Object.entries(now).filter(([file]) => !changed.includes(file));
+  mkdirSync(path.dirname(record), { recursive: true });
+  writeFileSync(record, JSON.stringify({ ...Object.fromEntries(unchanged), "unfinished build": "" }));
+  timed(what, () => build(changed));
+  writeFileSync(record, JSON.stringify(now));
 }
 
 function timed(what, build) {
@@ -97,7 +110,11 @@ export function ensureBuilt() {
       "build/Release/trainformer.node",
       ["native", "cuda", "CMakeLists.txt", "scripts/native.mjs", "node_modules/node-addon-api/package.json"],
       "building the native addon",
-      () => buildNative({ quiet: true }),
+      (changed) => {
+        // Ninja and make go by dates, which a copied or restored file need not have.
+        for (const file of changed) utimesSync(inRoot(file), new Date(), new Date());
+        buildNative({ quiet: true });
+      },
     );
     buildIfStale(
       "dist/index.js",

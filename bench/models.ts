@@ -26,8 +26,9 @@ export const modelSizes: Readonly<Record<string, ModelSize>> = {
 };
 
 /** A model with its optimizer and a batch. The function enqueues one step and returns the loss, not yet computed. */
-export function makeTraining(size: ModelSize): () => Tensor {
+export function makeTraining(size: ModelSize, dtype: "f32" | "bf16" = "f32"): () => Tensor {
   const model = new GPT({
+    dtype,
     vocabSize: size.vocabulary,
     contextLength: size.context,
     numLayers: size.layers,

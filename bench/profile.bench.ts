@@ -1,9 +1,10 @@
 /**
  * Where the time of a training step goes: kernel by kernel, and outside of kernels.
  *
- *   npm run bench -- profile [--model NAME] [--threads N] [--steps N] [--shapes] [--clock cpu] [--json]
+ *   npm run bench -- profile [--model NAME] [--dtype bf16] [--threads N] [--steps N] [--shapes] [--clock cpu] [--json]
  *
  *   --model     char (default), small or gpt2: see train.bench.ts
+ *   --dtype     f32 (default) or bf16
  *   --threads   default: one a core
  *   --steps     default 20; times are medians over the steps
  *   --shapes    a row for each shape of a kernel's arguments, not only for each kernel
@@ -25,6 +26,7 @@ import { formatTable, percent } from "./table.ts";
 const { values } = parseArgs({
   options: {
     model: { type: "string", default: "char" },
+    dtype: { type: "string", default: "f32" },
     threads: { type: "string", default: String(info().cores) },
     steps: { type: "string", default: "20" },
     shapes: { type: "boolean", default: false },
@@ -83,7 +85,7 @@ interface Total {
 
 /** Floating-point operations of matrix products and of attention; 0 for other kernels, which are bound by traffic. */
 function flopsOf(name: string, tensors: readonly Argument[], numbers: ReadonlyMap<string, number>): number {
-  if (name.startsWith("matmul")) return 2 * product(tensors[0]!.shape) * tensors[1]!.shape.at(-1)!;
+  if (name.startsWith("matmul")) return 2 * product(tensors[0]!.shape) * tensors.at(-1)!.shape.at(-1)!; // y [B, M, N]
   const [q, k] = name === "attention_forward" ? tensors : tensors.slice(1);
   if (!name.startsWith("attention")) return 0;
   const products = (name === "attention_forward" ? 2 : 5) / (numbers.get("causal") ? 2 : 1);
@@ -113,7 +115,7 @@ if (size === undefined) {
 const steps = Number(values.steps);
 configure("threads", Number(values.threads));
 configure("synchronous", true);
-const trainStep = makeTraining(size);
+const trainStep = makeTraining(size, values.dtype === "bf16" ? "bf16" : "f32");
 for (let i = 0; i < warmUps; i++) trainStep().dispose();
 const totals = new Map<string, Total>();
 for (let step = 0; step < steps; step++) {
@@ -145,7 +147,7 @@ const found = [...totals.values()]
   })
   .sort((a, b) => b.ms - a.ms);
 const calls = found.reduce((sum, row) => sum + row.calls, 0);
-console.log(`${values.model}, ${info().isa}, threads: ${values.threads}, ${values.clock} time; per step:\n`);
+console.log(`${values.model} ${values.dtype}, ${info().isa}, threads: ${values.threads}, ${values.clock} time; per step:\n`);
 const rows = [
   ...found.map(({ name, shapes, calls, ms, rate, unit }) => [
     name,

@@ -108,6 +108,7 @@ class Addon : public Napi::Addon<Addon> {
         Napi::Object entry = Napi::Object::New(env);
         entry["name"] = isa.name;
         entry["supported"] = isa.supported;
+        entry["multipliesBf16"] = isa.bf16->multiplies_bf16;
         isa_list[isa_list.Length()] = entry;
       }
       Napi::Array kernels = Napi::Array::New(env);

@@ -34,4 +34,5 @@ struct KernelTable {
   Dtype real;
   const KernelEntry* kernels;
   int count;
+  bool multiplies_bf16;  // products multiply bf16 by the processor's own instructions; else they widen to f32
 };

@@ -7,6 +7,7 @@
 struct Isa {
   const char* name;
   bool supported;                  // by the processor and the operating system
+  bool preferred;                  // to all before it, where supported
   const KernelTable* f32;
   const KernelTable* bf16;
 };

@@ -32,7 +32,7 @@ Engine::Engine(std::function<void(std::uint64_t)> on_ticket) : queue_(std::move(
   const KernelTable& table = *isas().front().f32;
   for (int i = 0; i < table.count; ++i) signatures_.push_back(Signature::parse(table.kernels[i].signature));
   for (const Isa& candidate : isas())
-    if (candidate.supported) isa_ = &candidate;
+    if (candidate.supported && candidate.preferred) isa_ = &candidate;
 }
 
 // ---- handles: generation in the upper half, slot in the lower, so that a freed handle is never mistaken for a new one

@@ -39,6 +39,8 @@ struct Acc : Typed<float> {};
 struct Ids : Typed<const std::int32_t> {};
 struct OutIds : Typed<std::int32_t> {};
 using InStrided = In;
+using In32Strided = In32;
+using Out32Opt = Out32;
 using InOpt = In;
 using OutOpt = Out;
 using In32Opt = In32;

@@ -69,14 +69,17 @@ inline Vec<N> load(const bf16* p) {
   const auto half = read_vector<typename VectorOf<N>::u16>(p);
   return (Vec<N>)(__builtin_convertvector(half, WordVec<N>) << 16);
 }
-// Round to nearest, ties to even; NaN stays NaN.
+// The bits of v in bf16, each in the lower half of a word: to nearest, ties to even; NaN stays NaN.
 template <int N>
-inline void store(bf16* p, Vec<N> v) {
+inline WordVec<N> rounded_bits(Vec<N> v) {
   const WordVec<N> u = (WordVec<N>)v;
   const WordVec<N> rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
   const WordVec<N> nan = (u >> 16) | 0x40;
-  const WordVec<N> chosen = (u & 0x7fffffff) > 0x7f800000 ? nan : rounded;
-  write_vector(p, __builtin_convertvector(chosen, typename VectorOf<N>::u16));
+  return (u & 0x7fffffff) > 0x7f800000 ? nan : rounded;
+}
+template <int N>
+inline void store(bf16* p, Vec<N> v) {
+  write_vector(p, __builtin_convertvector(rounded_bits<N>(v), typename VectorOf<N>::u16));
 }
 
 inline float to_float(float x) { return x; }

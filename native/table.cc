@@ -1,5 +1,6 @@
 // kernels.def → the constant table of one instruction set and one activation dtype. Constant data: loading it runs no
 // instruction of that set.
+#include "gemm/blocking.h"
 #include "kernel.h"
 
 namespace ISA {
@@ -39,6 +40,7 @@ const KernelEntry kernels[] = {
 
 }  // namespace
 
-extern const KernelTable table = {EXPANDED_STRING(ISA_NAME), REAL_DTYPE, kernels, sizeof kernels / sizeof *kernels};
+extern const KernelTable table = {EXPANDED_STRING(ISA_NAME), REAL_DTYPE, kernels, sizeof kernels / sizeof *kernels,
+                                  kPairs};
 
 }  // namespace ISA

@@ -47,6 +47,7 @@ class CallNode implements GraphNode {
   private privates: readonly Tensor[];
   readonly gradientPlace: GraphNode["gradientPlace"];
   readonly asView: GraphNode["asView"];
+  readonly slope: GraphNode["slope"];
 
   constructor(
     op: string,
@@ -61,6 +62,7 @@ class CallNode implements GraphNode {
     this.privates = details.privates ?? [];
     this.gradientPlace = details.gradientPlace;
     this.asView = details.asView;
+    this.slope = details.slope;
   }
 
   release(): void {
@@ -76,6 +78,7 @@ interface RecordDetails {
   privates?: readonly Tensor[];
   gradientPlace?: GraphNode["gradientPlace"];
   asView?: GraphNode["asView"];
+  slope?: GraphNode["slope"];
 }
 
 export const isRecording = (inputs: readonly (Tensor | undefined)[]): boolean =>
@@ -249,6 +252,18 @@ export class BackwardPass {
     }
     this.hold(input, total);
     return total;
+  }
+
+  /** Where a kernel that can overwrite as well as add leaves the gradient of `input`, dense and in f32. */
+  sink(input: Tensor): { into: Tensor; add: boolean } {
+    if (!isLeaf(input) || input.gradient !== undefined) {
+      if (this.pending.has(input) || isLeaf(input)) return { into: this.accumulator(input), add: true };
+      const into = Tensor.empty(input.shape, "f32");
+      this.hold(input, into);
+      return { into, add: false };
+    }
+    input.gradient = leafBuffer(input);
+    return { into: input.gradient, add: false };
   }
 
   /** The gradient of `input` so far, in memory that is its alone. */

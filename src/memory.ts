@@ -18,6 +18,10 @@ export class Storage {
   owner: Scope | undefined;
   /** @internal How many pending gradients of a backward pass live in it. */
   gradientUses = 0;
+  /** @internal Grows with every write to it. */
+  version = 0;
+  /** @internal Whether JavaScript holds an array on this memory, and can write to it unseen. */
+  isExposed: boolean;
   private freed = false;
 
   private constructor(handle: number, dtype: Dtype, length: number, source?: DtypeArray) {
@@ -25,6 +29,7 @@ export class Storage {
     this.dtype = dtype;
     this.length = length;
     this.source = source;
+    this.isExposed = source !== undefined;
     if (current) current.own(this);
     else collectable(this);
   }

@@ -10,7 +10,7 @@ const dtypeNumber: Readonly<Record<Dtype, number>> = { f32: 0, bf16: 1, i32: 2 }
 
 interface Info {
   isa: string;
-  isas: { name: string; supported: boolean }[];
+  isas: { name: string; supported: boolean; multipliesBf16: boolean }[];
   threads: number;
   cores: number;
   externalBuffers: boolean;
@@ -65,7 +65,14 @@ function translate(error: unknown): unknown {
 }
 
 const addon = loadAddon();
-const { words, kernels: exported } = addon.info();
+const { words, kernels: exported, isas, isa: bestIsa } = addon.info();
+
+/** The instruction set in use. */
+export const settings = { isa: bestIsa };
+
+/** Whether the instruction set in use multiplies bf16; if not, products of bf16 are computed in f32. */
+export const multipliesBf16 = (): boolean =>
+  isas.some(({ name, multipliesBf16 }) => name === settings.isa && multipliesBf16);
 
 export type ParameterKind = "in" | "out" | "acc" | "number";
 
@@ -180,8 +187,10 @@ export interface Settings {
   externalBuffers: boolean;
   externalBytes: number;
 }
-export const configure = <K extends keyof Settings>(name: K, value: Settings[K]): void =>
+export function configure<K extends keyof Settings>(name: K, value: Settings[K]): void {
   translated(() => addon.configure(name, value));
+  if (name === "isa") settings.isa = value as string;
+}
 
 export const info = (): Omit<Info, "words" | "kernels"> => addon.info();
 

@@ -11,7 +11,7 @@ import {
 import { resolvePattern, type Sizes, showShape, sizeOf, unify } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
 
-export type OpArgument = Tensor | number | boolean | undefined;
+export type OpArgument = Tensor | number | boolean | Dtype | undefined;
 export type OpArguments = Record<string, OpArgument>;
 
 /** What an op is, once: everything else about it is derived from this and from its kernels' signatures. */
@@ -25,6 +25,8 @@ export interface OpDeclaration<P extends unknown[]> {
   readonly output: string;
   /** Further outputs of the forward kernel, kept for the backward kernel. */
   readonly saved?: readonly string[];
+  /** The activation dtype of a call, where no input tells it. */
+  readonly real?: (args: OpArguments) => Dtype;
   /** "none": asking for a gradient throws. Otherwise the op must have a backward kernel. */
   readonly backward?: "none";
 }
@@ -51,7 +53,7 @@ export type OpValues = Record<string, OpArgument>;
 /** Checks the arguments, allocates outputs and saved values, and enqueues the forward kernel. */
 export function runForward(op: Op, args: OpArguments): OpValues {
   const sizes = checkShapes(op, args);
-  const real = activationDtype(op.name, op.forwardKernel, args);
+  const real = op.real?.(args) ?? activationDtype(op.name, op.forwardKernel, args);
   const values: OpValues = { ...args };
   for (const name of [op.output, ...(op.saved ?? [])]) {
     const parameter = op.forwardKernel.parameters.find((p) => p.name === name)!;
@@ -123,6 +125,7 @@ function kernelArgument(
 ): KernelView | number | undefined {
   if (value instanceof Tensor) {
     value.storage.check();
+    if (parameter.kind !== "in") value.storage.version++;
     const view = foldTo(parameter.rank, value, parameter.strided);
     if (view !== undefined) return view;
     if (parameter.kind !== "in")
@@ -131,7 +134,7 @@ function kernelArgument(
   }
   if (value === undefined && !parameter.optional)
     throw new Error(`${kernel.name}: ${parameter.name} is missing`);
-  return typeof value === "boolean" ? Number(value) : value;
+  return typeof value === "boolean" ? Number(value) : (value as number | undefined);
 }
 
 /**
@@ -171,6 +174,7 @@ const copyIds = kernelNamed("copy_ids");
 export function copyInto(from: Tensor, to: Tensor): void {
   const kernel = from.dtype === "i32" ? copyIds : copy;
   const real = from.dtype === "bf16" ? "bf16" : "f32";
+  to.storage.version++;
   for (const [source, target] of pieces(from, to)) {
     callKernel(kernel, real, [foldTo(4, source, true)!, foldTo(4, target)!]);
   }
@@ -193,6 +197,9 @@ export function contiguousCopy(t: Tensor): Tensor {
 
 /** Runs `kernel` on tensors of one shape, whose neighbouring axes are merged where the strides of all allow it. */
 export function runAligned(kernel: Kernel, real: Dtype, tensors: readonly Tensor[]): void {
+  kernel.parameters.forEach(({ kind }, i) => {
+    if (kind !== "in" && kind !== "number") tensors[i]!.storage.version++;
+  });
   callKernel(kernel, real, alignedViews(kernel, tensors));
 }
 

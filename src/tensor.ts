@@ -23,6 +23,8 @@ export interface GraphNode {
   readonly gradientPlace?: ((output: Tensor) => Tensor | undefined) | undefined;
   /** How the output lies on the memory of the only input, if it is nothing but a view of it. */
   readonly asView?: ((input: Tensor) => Tensor) | undefined;
+  /** The activation function that made the output of `pre`, if that is all it did: a product can apply its slope. */
+  readonly slope?: { readonly pre: Tensor; readonly activation: number } | undefined;
 }
 
 export interface TensorOptions {
@@ -106,6 +108,7 @@ export class Tensor {
       await read(storage.handle, 0, 0, "copy");
       return storage.source.subarray(offset, offset + this.size);
     }
+    storage.isExposed = true;
     return new arrayTypeOf[this.dtype](await read(storage.handle, offset, this.size, "view"));
   }
 
@@ -146,7 +149,14 @@ export class Tensor {
       );
     }
     write(this.storage.handle, this.offset, array);
+    this.storage.version++;
     return this;
+  }
+
+  /** @internal The last two axes swapped, without history. */
+  transposed(): Tensor {
+    const swap = (list: readonly number[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
+    return new Tensor(this.storage, swap(this.shape), swap(this.strides), this.offset);
   }
 
   /** The same memory without history: no gradient flows through it. */

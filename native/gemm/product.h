@@ -6,17 +6,20 @@
 namespace ISA {
 
 // a or b, both seen from the axis that they share with y: i counts rows of a or columns of b.
-struct Operand {
-  const Real* data;
+template <class T>
+struct OperandOf {
+  const T* data;
   Index stride, k_stride;
-  const Real* at(Index i, Index k) const { return data + i * stride + k * k_stride; }
-  Operand from(Index i, Index k) const { return {at(i, k), stride, k_stride}; }
+  const T* at(Index i, Index k) const { return data + i * stride + k * k_stride; }
+  OperandOf from(Index i, Index k) const { return {at(i, k), stride, k_stride}; }
 };
+using Operand = OperandOf<Real>;
 
 struct Product {
   Index M, N, K;
   Operand a, b;
   bool alone;  // on this thread only: the caller runs others of its kind in parallel
+  const float* packed = nullptr;  // b in panels of all of its K (see pack_weight), in place of b
 };
 
 // Fetches a tile of y that is about to be overwritten into the cache, while its sums are still being made.

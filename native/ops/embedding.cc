@@ -11,16 +11,16 @@
 
 namespace ISA {
 
-void embedding_forward(Ids ids, In weight, Out y) {
+void embedding_forward(Ids ids, In32 weight, Out y) {
   const Index N = y.size[0], C = y.size[1], V = weight.size[0];
   parallel_rows(N, C, [&](Index n) {
     const Index id = *ids.at(n);
+    const auto y_n = y.row(n);
     if (id >= 0 && id < V) {
-      __builtin_memmove(y.at(n), weight.at(id), std::size_t(C) * sizeof(Real));
-      return;
+      const auto weight_id = weight.row(id);
+      return each(C, [&](auto i) { y_n.set(i, weight_id[i]); });
     }
     report_index_fault(n, id, V);
-    const auto y_n = y.row(n);
     each(C, [&](auto i) { y_n.set(i, splat<i.lanes>(__builtin_nanf(""))); });
   });
 }

@@ -14,10 +14,11 @@
 
 namespace ISA {
 
-void layernorm_forward(In x, In weight, InOpt bias, Out y, Out32 mean, Out32 rstd, float eps) {
+void layernorm_forward(In x, In32 weight, In32Opt bias, Out y, Out32 mean, Out32 rstd, float eps) {
   const Index N = x.size[0], C = x.size[1];
   parallel_rows(N, C, [&](Index n) {
-    const auto x_n = x.row(n), w = weight.row(), b = bias.row();
+    const auto x_n = x.row(n);
+    const auto w = weight.row(), b = bias.row();
     const auto y_n = y.row(n);
     const float m = *mean.at(n) = sum(C, [&](auto i) { return x_n[i]; }) / C;
     const float variance = sum(C, [&](auto i) {
@@ -32,10 +33,11 @@ void layernorm_forward(In x, In weight, InOpt bias, Out y, Out32 mean, Out32 rst
   });
 }
 
-void layernorm_backward(In dy, In x, In weight, In32 mean, In32 rstd, Out dx, Acc dweight, AccOpt dbias) {
+void layernorm_backward(In dy, In x, In32 weight, In32 mean, In32 rstd, Out dx, Acc dweight, AccOpt dbias) {
   const Index N = x.size[0], C = x.size[1];
   accumulate_rows(N, C, {dweight, dbias}, [&](Index n, float* partial) {
-    const auto dy_n = dy.row(n), x_n = x.row(n), w = weight.row();
+    const auto dy_n = dy.row(n), x_n = x.row(n);
+    const auto w = weight.row();
     const auto dx_n = dx.row(n);
     const Row<float> dw{partial}, db{partial + C};
     const float m = *mean.at(n), r = *rstd.at(n);

@@ -1,6 +1,7 @@
 // Gradient norm and AdamW (Loshchilov & Hutter 2019), in the order of PyTorch's operations.
 //
 //   x, parameter, m, v, gradient [N]    square, norm [1]
+//   adamw_packed: parameter, m, v, gradient [N, K]    forward, backward [P]
 //
 //   square_norm    square += Σ x²    norm = √square
 //   adamw          g = gradient · min(1, maxNorm / (norm + 1e-6)) if there is a norm and maxNorm > 0, else gradient
@@ -10,7 +11,10 @@
 //
 // correction1 = 1 − β₁ᵗ, correction2 = 1 − β₂ᵗ at step t. Norms that are not finite pass through: inf gives factor 0,
 // NaN gives NaN.
-#include "kernel.h"
+//
+// adamw_packed is adamw on the weight of a linear map, which it leaves in panels as well, as the products of the next
+// step read it: y = x · weightᵀ (forward) and dx = dy · weight (backward). See gemm/pack.h.
+#include "gemm/pack_weight.h"
 
 namespace ISA {
 
@@ -21,6 +25,36 @@ inline Vec<N> square_root(Vec<N> x) {
   for (int k = 0; k < N; ++k) x[k] = __builtin_sqrtf(x[k]);
   return x;
 }
+
+struct AdamW {
+  float clip = 1, decay, step, root2, rest1, rest2, keep2, epsilon;
+
+  // The scalars come in f64: 1 − β₂ of a β₂ near 1 would lose digits in f32.
+  AdamW(const In32Opt& norm, double maxNorm, double learningRate, double beta1, double beta2, double eps,
+        double weightDecay, double correction1, double correction2)
+      : decay(float(1 - learningRate * weightDecay)),
+        step(float(learningRate / correction1)),
+        root2(float(__builtin_sqrt(correction2))),
+        rest1(float(1 - beta1)),
+        rest2(float(1 - beta2)),
+        keep2(float(beta2)),
+        epsilon(float(eps)) {
+    if (!norm || !(maxNorm > 0)) return;
+    clip = float(maxNorm) / (*norm.at() + 1e-6f);
+    if (clip > 1) clip = 1;
+  }
+
+  template <class L>
+  void update(L i, Row<float> parameter, Row<float> m, Row<float> v, Row<const float> gradient) const {
+    const auto g = gradient[i] * clip;
+    const auto m_i = m[i] + (g - m[i]) * rest1;
+    const auto v_i = v[i] * keep2 + g * g * rest2;
+    const auto width = square_root<L::lanes>(v_i) / root2 + epsilon;
+    m.set(i, m_i);
+    v.set(i, v_i);
+    parameter.set(i, parameter[i] * decay - m_i / width * step);
+  }
+};
 
 }  // namespace
 
@@ -43,27 +77,34 @@ void square_norm(In32 x, Acc square, Out32 norm) {
   *norm.at() = __builtin_sqrtf(*square.at());
 }
 
-// The scalars come in f64: 1 − β₂ of a β₂ near 1 would lose digits in f32.
 void adamw(Acc parameter, Acc m, Acc v, In32 gradient, In32Opt norm, double maxNorm, double learningRate, double beta1,
            double beta2, double eps, double weightDecay, double correction1, double correction2) {
-  float clip = 1;
-  if (norm && maxNorm > 0) {
-    clip = float(maxNorm) / (*norm.at() + 1e-6f);
-    if (clip > 1) clip = 1;
-  }
-  const float decay = float(1 - learningRate * weightDecay), step = float(learningRate / correction1);
-  const float root2 = float(__builtin_sqrt(correction2)), rest1 = float(1 - beta1), rest2 = float(1 - beta2);
-  const float keep2 = float(beta2), epsilon = float(eps);
+  const AdamW adamw(norm, maxNorm, learningRate, beta1, beta2, eps, weightDecay, correction1, correction2);
   const auto parameter_0 = parameter.row(), m_0 = m.row(), v_0 = v.row();
   const auto gradient_0 = gradient.row();
-  parallel_each(parameter.size[0], [&](auto i) {
-    const auto g = gradient_0[i] * clip;
-    const auto m_i = m_0[i] + (g - m_0[i]) * rest1;
-    const auto v_i = v_0[i] * keep2 + g * g * rest2;
-    const auto width = square_root<i.lanes>(v_i) / root2 + epsilon;
-    m_0.set(i, m_i);
-    v_0.set(i, v_i);
-    parameter_0.set(i, parameter_0[i] * decay - m_i / width * step);
+  parallel_each(parameter.size[0], [&](auto i) { adamw.update(i, parameter_0, m_0, v_0, gradient_0); });
+}
+
+void adamw_packed(Acc parameter, Acc m, Acc v, In32 gradient, In32Opt norm, Out32Opt forward, Out32Opt backward,
+                  double maxNorm, double learningRate, double beta1, double beta2, double eps, double weightDecay,
+                  double correction1, double correction2) {
+  const AdamW adamw(norm, maxNorm, learningRate, beta1, beta2, eps, weightDecay, correction1, correction2);
+  const Index N = parameter.size[0], K = parameter.size[1];
+  if (!holds_packed(forward, K, N) || !holds_packed(backward, N, K)) return;
+  constexpr Index kRows = kGemm.columns(), kColumns = 1024;  // a piece of the four arrays stays in the L2 cache
+  parallel(ceil_div(N, kRows), [&](Index chunk) {
+    const Index n = chunk * kRows, rows = min(kRows, N - n);
+    for (Index k = 0; k < K; k += kColumns) {
+      const Index columns = min(kColumns, K - k);
+      for (Index r = n; r < n + rows; ++r) {
+        const auto parameter_r = parameter.row(r), m_r = m.row(r), v_r = v.row(r);
+        const auto gradient_r = gradient.row(r);
+        each(k, k + columns, [&](auto i) { adamw.update(i, parameter_r, m_r, v_r, gradient_r); });
+      }
+      const Index stride = parameter.stride[0];
+      if (forward) pack_part({parameter.at(0, k), stride, 1}, N, K, n, rows, k, columns, forward.at());
+      if (backward) pack_part({parameter.at(n, 0), 1, stride}, K, N, k, columns, n, rows, backward.at());
+    }
   });
 }
 

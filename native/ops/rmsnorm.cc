@@ -13,10 +13,11 @@
 
 namespace ISA {
 
-void rmsnorm_forward(In x, In weight, Out y, Out32 rstd, float eps) {
+void rmsnorm_forward(In x, In32 weight, Out y, Out32 rstd, float eps) {
   const Index N = x.size[0], C = x.size[1];
   parallel_rows(N, C, [&](Index n) {
-    const auto x_n = x.row(n), w = weight.row();
+    const auto x_n = x.row(n);
+    const auto w = weight.row();
     const auto y_n = y.row(n);
     const float mean_square = sum(C, [&](auto i) { return x_n[i] * x_n[i]; }) / C;
     const float r = *rstd.at(n) = 1 / __builtin_sqrtf(mean_square + eps);
@@ -24,10 +25,11 @@ void rmsnorm_forward(In x, In weight, Out y, Out32 rstd, float eps) {
   });
 }
 
-void rmsnorm_backward(In dy, In x, In weight, In32 rstd, Out dx, Acc dweight) {
+void rmsnorm_backward(In dy, In x, In32 weight, In32 rstd, Out dx, Acc dweight) {
   const Index N = x.size[0], C = x.size[1];
   accumulate_rows(N, C, {dweight}, [&](Index n, float* dweight_n) {
-    const auto dy_n = dy.row(n), x_n = x.row(n), w = weight.row();
+    const auto dy_n = dy.row(n), x_n = x.row(n);
+    const auto w = weight.row();
     const auto dx_n = dx.row(n);
     const Row<float> dw{dweight_n};
     const float r = *rstd.at(n);

@@ -38,6 +38,11 @@ export interface GPTConfig {
   bias?: boolean;
   /** Default 1e-5. */
   normEps?: number;
+  /**
+   * In which the model computes. "bf16" is mixed precision: activations and what products read of the weights are
+   * bf16; parameters, their gradients, normalization statistics, sums and the loss stay f32. Default "f32".
+   */
+  dtype?: "f32" | "bf16";
   /** Of the initial weights: sets the generator (see manualSeed). Default: the generator goes on. */
   seed?: number;
 }
@@ -103,11 +108,11 @@ export class GPT extends Module<[ids: Tensor, input?: GPTInput], GPTOutput> {
       1,
     );
     const dropout = checkNumber("GPT: dropout", given.dropout ?? 0, 0, 1);
-    const { activation = "geluTanh", bias = true, normEps = 1e-5 } = given;
-    this.config = { ...given, intermediateSize, activation, dropout, bias, normEps };
+    const { activation = "geluTanh", bias = true, normEps = 1e-5, dtype = "f32" } = given;
+    this.config = { ...given, intermediateSize, activation, dropout, bias, normEps, dtype };
 
     const std = 0.02;
-    this.tokens = new Embedding(vocabSize, hiddenSize, { std });
+    this.tokens = new Embedding(vocabSize, hiddenSize, { std, dtype });
     this.positions = new LearnedPositions(contextLength, hiddenSize, { std });
     this.dropout = new Dropout(dropout);
     // What 2·numLayers projections add to the stream shall not grow it: their weights start smaller.

@@ -36,6 +36,8 @@ export interface AttentionInput {
   memory?: Tensor;
   /** `[B]` i32: how many positions of `memory` count; the rest is padding. */
   lengths?: Tensor;
+  /** `[B, T, C]`, added to the result in the same pass. */
+  residual?: Tensor | undefined;
 }
 
 /**
@@ -91,7 +93,7 @@ export class MultiHeadAttention extends Module<[x: Tensor, input?: AttentionInpu
     Object.defineProperty(this, "rotary", { value: options.rotary });
   }
 
-  forward(x: Tensor, { memory, lengths }: AttentionInput = {}): Tensor {
+  forward(x: Tensor, { memory, lengths, residual }: AttentionInput = {}): Tensor {
     const { numHeads: H, numKeyValueHeads: G, headSize: D } = this;
     const heads = (t: Tensor, count: number) => reshape(t, [t.shape[0]!, t.shape[1]!, count, D]);
     const [fromX, k0, v] = memory === undefined ? this.project(x) : this.projectBoth(x, memory);
@@ -103,7 +105,7 @@ export class MultiHeadAttention extends Module<[x: Tensor, input?: AttentionInpu
       lengths,
       dropout: this.training ? this.dropout : 0,
     });
-    return this.output(reshape(y, [y.shape[0]!, y.shape[1]!, H * D]));
+    return this.output(reshape(y, [y.shape[0]!, y.shape[1]!, H * D]), residual);
   }
 
   private get widths(): [number, number, number] {

@@ -1,4 +1,5 @@
-import { checkInteger, checkNumber } from "../errors.ts";
+import type { Dtype } from "../dtype.ts";
+import { checkInteger, checkNumber, DtypeError } from "../errors.ts";
 import { full, ones, rand, randn, zeros } from "../ops/creation.ts";
 import { dropout } from "../ops/dropout.ts";
 import { embedding } from "../ops/embedding.ts";
@@ -7,6 +8,14 @@ import { type Activation, linear } from "../ops/products.ts";
 import { rmsNorm } from "../ops/rmsnorm.ts";
 import type { Tensor } from "../tensor.ts";
 import { Module, type Parameter, parameter } from "./module.ts";
+
+/** Throws unless `dtype` is one in which models compute. */
+export function checkActivationDtype<T extends Dtype | undefined>(name: string, dtype: T): T {
+  if (dtype !== undefined && dtype !== "f32" && dtype !== "bf16") {
+    throw new DtypeError(`${name} must be "f32" or "bf16"; got ${String(dtype)}`);
+  }
+  return dtype;
+}
 
 export interface LinearOptions {
   /** Default true. */
@@ -18,7 +27,7 @@ export interface LinearOptions {
 }
 
 /** Affine map of the last axis: `[..., inputs] → [..., outputs]`. `weight [outputs, inputs]`, `bias [outputs]`. */
-export class Linear extends Module {
+export class Linear extends Module<[x: Tensor, residual?: Tensor], Tensor> {
   weight: Parameter;
   bias: Parameter | undefined;
   activation: Activation | undefined;
@@ -39,24 +48,35 @@ export class Linear extends Module {
     this.activation = options.activation;
   }
 
-  forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias, this.activation);
+  /** @param residual `[..., outputs]`, added to the result in the same pass */
+  forward(x: Tensor, residual?: Tensor): Tensor {
+    return linear(x, this.weight, this.bias, this.activation, residual);
   }
 }
 
-/** A table of vectors: ids `[...]` i32 → `[..., size]`. `weight [count, size]`, normal with deviation `std` (default 1). */
-export class Embedding extends Module {
-  weight: Parameter;
+export interface EmbeddingOptions {
+  /** Standard deviation of the normal initial vectors. Default 1. */
+  std?: number;
+  /** Of the result. "bf16" starts mixed precision: what follows computes in bf16, parameters stay f32. Default f32. */
+  dtype?: "f32" | "bf16";
+}
 
-  constructor(count: number, size: number, options: { std?: number } = {}) {
+/** A table of vectors: ids `[...]` i32 → `[..., size]`. `weight [count, size]`. */
+export class Embedding extends Module<[ids: Tensor, dtype?: Dtype], Tensor> {
+  weight: Parameter;
+  readonly dtype: "f32" | "bf16" | undefined;
+
+  constructor(count: number, size: number, options: EmbeddingOptions = {}) {
     super();
     checkInteger("Embedding: count", count, 1);
     checkInteger("Embedding: size", size, 1);
     this.weight = parameter(() => randn([count, size], { std: options.std ?? 1 }));
+    this.dtype = checkActivationDtype("Embedding: dtype", options.dtype);
   }
 
-  forward(ids: Tensor): Tensor {
-    return embedding(ids, this.weight);
+  /** @param dtype of the result, in place of the module's */
+  forward(ids: Tensor, dtype: Dtype | undefined = this.dtype): Tensor {
+    return embedding(ids, this.weight, dtype);
   }
 }
 

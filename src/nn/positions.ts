@@ -18,10 +18,8 @@ export class LearnedPositions extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return add(
-      x,
-      this.table(arange(checkLength("LearnedPositions", x.shape.at(-2)!, this.table.weight.shape[0]!))),
-    );
+    const T = checkLength("LearnedPositions", x.shape.at(-2)!, this.table.weight.shape[0]!);
+    return add(x, this.table(arange(T), x.dtype));
   }
 }
 

@@ -21,7 +21,7 @@ export interface MLPOptions {
 }
 
 /** Two linear maps with an activation between them, for every position alone: `[..., C] → [..., C]`. */
-export class MLP extends Module {
+export class MLP extends Module<[x: Tensor, residual?: Tensor], Tensor> {
   up: Linear;
   down: Linear;
 
@@ -40,8 +40,9 @@ export class MLP extends Module {
     });
   }
 
-  forward(x: Tensor): Tensor {
-    return this.down(this.up(x));
+  /** @param residual `[..., hiddenSize]`, added to the result in the same pass */
+  forward(x: Tensor, residual?: Tensor): Tensor {
+    return this.down(this.up(x), residual);
   }
 }
 
@@ -87,11 +88,19 @@ export class TransformerBlock extends Module<[x: Tensor, input?: AttentionInput]
   }
 
   forward(x: Tensor, input?: AttentionInput): Tensor {
+    const attend = (from: Tensor) =>
+      this.added(x, (residual) => this.attention(from, { ...input, residual }));
     if (this.normPosition === "post") {
-      const attended = this.attentionNorm(add(x, this.dropout(this.attention(x, input))));
-      return this.mlpNorm(add(attended, this.dropout(this.mlp(attended))));
+      const attended = this.attentionNorm(attend(x));
+      return this.mlpNorm(this.added(attended, (residual) => this.mlp(attended, residual)));
     }
-    const attended = add(x, this.dropout(this.attention(this.attentionNorm(x), input)));
-    return add(attended, this.dropout(this.mlp(this.mlpNorm(attended))));
+    const attended = attend(this.attentionNorm(x));
+    return this.added(attended, (residual) => this.mlp(this.mlpNorm(attended), residual));
+  }
+
+  /** `x + dropout(branch())`. Where nothing is dropped, the last product of the branch adds x itself. */
+  private added(x: Tensor, branch: (residual?: Tensor) => Tensor): Tensor {
+    if (!this.training || this.dropout.p === 0) return branch(x);
+    return add(x, this.dropout(branch()));
   }
 }

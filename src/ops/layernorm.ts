@@ -1,5 +1,6 @@
 import { defineOp } from "../autograd.ts";
 import type { Tensor } from "../tensor.ts";
+import { asF32 } from "./views.ts";
 
 /**
  * Layer normalization over the last axis: `y = (x − mean(x)) / sqrt(var(x) + eps) · weight + bias`.
@@ -13,7 +14,12 @@ import type { Tensor } from "../tensor.ts";
  */
 export const layerNorm = defineOp({
   name: "layerNorm",
-  args: (x: Tensor, weight: Tensor, bias?: Tensor, eps: number = 1e-5) => ({ x, weight, bias, eps }),
+  args: (x: Tensor, weight: Tensor, bias?: Tensor, eps: number = 1e-5) => ({
+    x,
+    weight: asF32(weight),
+    bias: bias && asF32(bias),
+    eps,
+  }),
   shapes: { x: "[..., C]", weight: "[C]", bias: "[C]", y: "[..., C]", mean: "[...]", rstd: "[...]" },
   output: "y",
   saved: ["mean", "rstd"],

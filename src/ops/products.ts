@@ -1,12 +1,14 @@
-import { record } from "../autograd.ts";
+import { type BackwardPass, isRecording, record } from "../autograd.ts";
 import { ArgumentError, DtypeError, ShapeError } from "../errors.ts";
 import { kernelNamed } from "../native.ts";
-import { contiguousCopy, foldTo, runKernel } from "../op.ts";
+import { contiguousCopy, foldTo, type OpValues, runKernel } from "../op.ts";
 import { broadcastShapes, showShape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
-import { broadcastTo, giveSummed } from "./views.ts";
+import { type Orientation, packedWeight } from "./packed-weight.ts";
+import { asF32, broadcastTo, giveSummed } from "./views.ts";
 
 const product = kernelNamed("matmul");
+const productPacked = kernelNamed("matmul_packed");
 const productAccumulate = kernelNamed("matmul_accumulate");
 const sumRows = kernelNamed("sum_rows");
 
@@ -20,11 +22,6 @@ const slopeKernels = {
   relu: kernelNamed("relu_backward"),
   silu: kernelNamed("silu_backward"),
 } as const;
-
-const transposed = (t: Tensor): Tensor => {
-  const swap = (list: readonly number[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
-  return new Tensor(t.storage, swap(t.shape), swap(t.strides), t.offset);
-};
 
 function checkDtypes(op: string, tensors: Record<string, Tensor | undefined>): void {
   const entries = Object.entries(tensors).filter(
@@ -53,8 +50,8 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   const y = batchedProduct(a, b);
   record("matmul", [a, b], [y], {
     backward(pass, [dy]) {
-      if (pass.wants(a)) giveSummed(pass, a, batchedProduct(dy!, transposed(b)));
-      if (pass.wants(b)) giveSummed(pass, b, batchedProduct(transposed(a), dy!));
+      if (pass.wants(a)) giveSummed(pass, a, batchedProduct(dy!, b.transposed()));
+      if (pass.wants(b)) giveSummed(pass, b, batchedProduct(a.transposed(), dy!));
     },
   });
   return y;
@@ -80,68 +77,130 @@ function matrixView(t: Tensor): Tensor | undefined {
 
 const matrix = (t: Tensor): Tensor => matrixView(t) ?? matrixView(contiguousCopy(t))!;
 
-/**
- * Affine map of the last axis, with the activation in the same pass: `y = activation(x · weightᵀ + bias)`.
- *
- * @param x      `[..., K]`
- * @param weight `[N, K]`
- * @param bias   `[N]`, or undefined for none
- * @returns      `[..., N]`
- */
-export function linear(x: Tensor, weight: Tensor, bias?: Tensor, activation?: Activation): Tensor {
-  const [N, K] = weight.shape;
-  if (
-    weight.rank !== 2 ||
-    x.rank < 1 ||
-    x.shape.at(-1) !== K ||
-    (bias && (bias.rank !== 1 || bias.shape[0] !== N))
-  ) {
-    const given = `x ${showShape(x.shape)}, weight ${showShape(weight.shape)}${bias ? `, bias ${showShape(bias.shape)}` : ""}`;
-    throw new ShapeError(`linear: x must be [..., K], weight [N, K] and bias [N]; got ${given}`);
+/** From how many elements on a weight in f32 is not kept in panels: reading it twice costs more than packing it. */
+const largestPackedF32 = 2 ** 21;
+
+/** `a [M, K] · b`, where b is `weight [N, K]` transposed (forward) or as it is (backward). */
+function weightProduct(a: Tensor, weight: Tensor, orientation: Orientation, values: OpValues): void {
+  const real = a.dtype;
+  const isParameter = weight.node === undefined && weight.requiresGrad;
+  if (weight.dtype === "f32" && (real === "bf16" || (isParameter && weight.size <= largestPackedF32))) {
+    runKernel(productPacked, real, { a, b: packedWeight(weight, orientation, real), ...values });
+  } else {
+    runKernel(product, real, { a, b: orientation === "forward" ? weight.transposed() : weight, ...values });
   }
+}
+
+function checkLinear(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  residual: Tensor | undefined,
+): void {
+  const [N, K] = weight.shape;
+  const fits = weight.rank === 2 && x.rank >= 1 && x.shape.at(-1) === K;
+  const shape = showShape([...x.shape.slice(0, -1), N!]);
+  const given = () =>
+    Object.entries({ x, weight, bias, residual })
+      .flatMap(([name, t]) => (t ? [`${name} ${showShape(t.shape)}`] : []))
+      .join(", ");
+  if (!fits || (bias && (bias.rank !== 1 || bias.shape[0] !== N))) {
+    throw new ShapeError(`linear: x must be [..., K], weight [N, K] and bias [N]; got ${given()}`);
+  }
+  if (residual && showShape(residual.shape) !== shape) {
+    throw new ShapeError(`linear: residual must be ${shape}; got ${given()}`);
+  }
+  if (x.dtype !== "bf16") return checkDtypes("linear", { x, weight, residual, bias });
+  checkDtypes("linear", { x, residual });
+  for (const [name, t] of Object.entries({ weight, bias })) {
+    t?.storage.check();
+    if (t?.dtype === "i32") throw new DtypeError(`linear: ${name} must be f32 or bf16; got i32`);
+  }
+}
+
+/**
+ * Affine map of the last axis, with what follows it in the same pass:
+ * `y = activation(x · weightᵀ + bias)` or `y = x · weightᵀ + bias + residual`.
+ *
+ * With `x` in bf16 a weight in f32 is rounded to bf16, once for each change of its values, and its gradient is f32:
+ * mixed precision.
+ *
+ * @param x        `[..., K]`
+ * @param weight   `[N, K]`
+ * @param bias     `[N]`, or undefined for none
+ * @param residual `[..., N]`, or undefined for none; not together with an activation
+ * @returns        `[..., N]`, in the dtype of `x`
+ */
+export function linear(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor,
+  activation?: Activation,
+  residual?: Tensor,
+): Tensor {
+  checkLinear(x, weight, bias, residual);
   if (activation !== undefined && !(activation in activationNumber)) {
     throw new ArgumentError(
       `linear: activation must be one of ${Object.keys(activationNumber).join(", ")}; got ${activation}`,
     );
   }
-  checkDtypes("linear", { x, weight, bias });
-  const a = matrix(x);
-  const shape = [...x.shape.slice(0, -1), N!];
+  if (activation !== undefined && residual !== undefined) {
+    throw new ArgumentError(
+      "linear: activation and residual cannot be combined: add the residual afterwards",
+    );
+  }
+  const shape = [...x.shape.slice(0, -1), weight.shape[0]!];
   const y = Tensor.empty(shape, x.dtype);
-  const inputs = [x, weight, bias];
-  const recorded = activation !== undefined && inputs.some((t) => t?.requiresGrad);
-  const pre = recorded ? Tensor.empty(shape, x.dtype) : undefined;
-  const number = activation === undefined ? 0 : activationNumber[activation];
-  runKernel(product, x.dtype, {
-    a,
-    b: transposed(weight),
-    bias,
+  const inputs = [x, weight, bias, residual];
+  const pre = activation !== undefined && isRecording(inputs) ? Tensor.empty(shape, x.dtype) : undefined;
+  const a = matrix(x);
+  weightProduct(a, weight, "forward", {
+    bias: bias && asF32(bias.detach()),
+    residual: residual && matrix(residual),
     pre: pre && matrix(pre),
     y: matrix(y),
-    activation: number,
+    activation: activation === undefined ? 0 : activationNumber[activation],
   });
-  record("linear", inputs, [y], {
-    privates: pre ? [pre] : [],
+  record("linear", inputs, [pre ?? y], {
     backward(pass, [dy]) {
-      let dpre = matrix(dy!);
-      if (pre !== undefined) {
-        const dx = Tensor.empty(dpre.shape, x.dtype);
-        runKernel(slopeKernels[activation!], x.dtype, { dy: dpre, x: pre, dx });
-        dpre = dx;
-      }
-      if (pass.wants(x)) {
-        const place = pass.place(x);
-        const dx = matrixView(place) ? place : Tensor.empty(x.shape, x.dtype);
-        runKernel(product, x.dtype, { a: dpre, b: weight, y: matrix(dx), activation: 0 });
-        pass.give(x, dx);
-      }
+      const dpre = matrix(dy!);
+      if (residual !== undefined) pass.give(residual, dy!);
+      if (pass.wants(x)) giveInput(pass, x, dpre, weight);
       if (pass.wants(weight)) {
-        runKernel(productAccumulate, x.dtype, { a: transposed(dpre), b: a, y: pass.accumulator(weight) });
+        const { into, add } = pass.sink(weight);
+        runKernel(productAccumulate, x.dtype, { a: dpre.transposed(), b: a, y: into, add });
       }
       if (bias !== undefined && pass.wants(bias))
         runKernel(sumRows, x.dtype, { x: dpre, y: pass.accumulator(bias) });
-      if (pre !== undefined) dpre.storage.free();
     },
   });
+  if (pre !== undefined) recordActivation(activation!, pre, y);
   return y;
+}
+
+/** The gradient of `x`; where an activation made `x`, the one of what it was made from, in the same pass. */
+function giveInput(pass: BackwardPass, x: Tensor, dy: Tensor, weight: Tensor): void {
+  const slope = x.node?.slope;
+  const target = slope?.pre ?? x;
+  const place = pass.place(target);
+  const dx = matrixView(place) ? place : Tensor.empty(target.shape, x.dtype);
+  weightProduct(dy, weight, "backward", {
+    slope: slope && matrix(slope.pre),
+    y: matrix(dx),
+    activation: slope?.activation ?? 0,
+  });
+  pass.give(target, dx);
+}
+
+/** `y` is the activation of `pre`, which the product before has left there. */
+function recordActivation(activation: Activation, pre: Tensor, y: Tensor): void {
+  record(activation, [pre], [y], {
+    privates: [pre],
+    slope: { pre, activation: activationNumber[activation] },
+    backward(pass, [dy]) {
+      const place = pass.place(pre);
+      runKernel(slopeKernels[activation], y.dtype, { dy, x: pre, dx: place });
+      pass.give(pre, place);
+    },
+  });
 }

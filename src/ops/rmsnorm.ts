@@ -1,5 +1,6 @@
 import { defineOp } from "../autograd.ts";
 import type { Tensor } from "../tensor.ts";
+import { asF32 } from "./views.ts";
 
 /**
  * RMSNorm over the last axis: `y = x · weight / sqrt(mean(x²) + eps)`.
@@ -12,7 +13,7 @@ import type { Tensor } from "../tensor.ts";
  */
 export const rmsNorm = defineOp({
   name: "rmsNorm",
-  args: (x: Tensor, weight: Tensor, eps: number = 1e-6) => ({ x, weight, eps }),
+  args: (x: Tensor, weight: Tensor, eps: number = 1e-6) => ({ x, weight: asF32(weight), eps }),
   shapes: { x: "[..., C]", weight: "[C]", y: "[..., C]", rstd: "[...]" },
   output: "y",
   saved: ["rstd"],

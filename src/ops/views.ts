@@ -260,6 +260,9 @@ export function cast(x: Tensor, dtype: Dtype): Tensor {
   return y;
 }
 
+/** @internal A parameter as kernels take it: in f32, whatever the activations are. */
+export const asF32 = (t: Tensor): Tensor => (t?.dtype === "bf16" ? cast(t, "f32") : t);
+
 const toF32 = kernelNamed("to_f32");
 const fromF32 = kernelNamed("from_f32");
 

@@ -2,10 +2,12 @@ import { filled } from "../autograd.ts";
 import { ArgumentError, checkNumber, DtypeError } from "../errors.ts";
 import { scope, unscoped } from "../memory.ts";
 import { kernelNamed } from "../native.ts";
-import { copyInto, runKernel } from "../op.ts";
+import { copyInto, type OpValues, runKernel } from "../op.ts";
+import { currentPacks, markCurrent } from "../ops/packed-weight.ts";
 import { Tensor } from "../tensor.ts";
 
 const adamw = kernelNamed("adamw");
+const adamwPacked = kernelNamed("adamw_packed");
 const squareNorm = kernelNamed("square_norm");
 
 export interface AdamWOptions {
@@ -85,33 +87,27 @@ export class AdamW {
       0,
     );
     const maxNorm = checkNumber("AdamW.step: maxGradNorm", options.maxGradNorm ?? 0, 0);
-    const parts = this.groups.flatMap((group) => withGradient(group).map((range) => ({ group, ...range })));
     const gradNorm = filled(Tensor.empty([], "f32"), 0);
     const square = filled(Tensor.empty([], "f32"), 0);
-    const slice = (t: Tensor, start: number, length: number) =>
-      new Tensor(t.storage, [length], [1], t.offset + start);
-    for (const { group, start, length } of parts) {
-      runKernel(squareNorm, "f32", { x: slice(group.gradients, start, length), square, norm: gradNorm });
+    for (const { gradients, parameters } of this.groups) {
+      for (const { start, length } of stretches(parameters)) {
+        runKernel(squareNorm, "f32", { x: part(gradients, start, [length]), square, norm: gradNorm });
+      }
     }
     this.stepCount++;
     const [beta1, beta2] = this.betas;
-    for (const { group, start, length } of parts) {
-      runKernel(adamw, "f32", {
-        parameter: slice(group.values, start, length),
-        m: slice(group.m, start, length),
-        v: slice(group.v, start, length),
-        gradient: slice(group.gradients, start, length),
-        norm: maxNorm > 0 ? gradNorm : undefined,
-        maxNorm,
-        learningRate,
-        beta1,
-        beta2,
-        eps: this.eps,
-        weightDecay: group.decay ? this.weightDecay : 0,
-        correction1: 1 - beta1 ** this.stepCount,
-        correction2: 1 - beta2 ** this.stepCount,
-      });
-    }
+    const constants = {
+      norm: maxNorm > 0 ? gradNorm : undefined,
+      maxNorm,
+      learningRate,
+      beta1,
+      beta2,
+      eps: this.eps,
+      correction1: 1 - beta1 ** this.stepCount,
+      correction2: 1 - beta2 ** this.stepCount,
+    };
+    for (const group of this.groups)
+      update(group, { ...constants, weightDecay: group.decay ? this.weightDecay : 0 });
     square.dispose();
     this.zeroGrad();
     return { gradNorm };
@@ -149,14 +145,45 @@ function flatten(parameters: Tensor[], decay: boolean): Group {
   });
 }
 
-/** The stretches of a group whose parameters all have a gradient: one, unless some were not used in this step. */
-function withGradient({ parameters }: Group): { start: number; length: number }[] {
-  const ranges: { start: number; length: number }[] = [];
+const part = (t: Tensor, start: number, shape: readonly number[]): Tensor =>
+  new Tensor(t.storage, shape, undefined, t.offset + start);
+
+/** The parameters of a group, their means, and where products read them packed, the copies. */
+function update(group: Group, constants: OpValues): void {
+  const at = (start: number, shape: readonly number[]): OpValues => ({
+    parameter: part(group.values, start, shape),
+    m: part(group.m, start, shape),
+    v: part(group.v, start, shape),
+    gradient: part(group.gradients, start, shape),
+    ...constants,
+  });
+  const packed = group.parameters.flatMap((parameter) => {
+    const packs = parameter.gradient && currentPacks(parameter);
+    return packs ? [{ parameter, ...packs }] : [];
+  });
+  for (const { parameter, real, pair } of packed) {
+    const { forward, backward } = pair;
+    runKernel(adamwPacked, real, {
+      ...at(parameter.offset, parameter.shape),
+      forward: forward?.data,
+      backward: backward?.data,
+    });
+  }
+  const done = new Set(packed.map(({ parameter }) => parameter));
+  for (const { start, length } of stretches(group.parameters.filter((p) => !done.has(p)))) {
+    runKernel(adamw, "f32", at(start, [length]));
+  }
+  for (const { parameter, pair } of packed) markCurrent(pair, parameter);
+}
+
+/** The stretches of memory of those parameters that have a gradient. */
+function stretches(parameters: readonly Tensor[]): { start: number; length: number }[] {
+  const found: { start: number; length: number }[] = [];
   for (const p of parameters) {
     if (p.gradient === undefined) continue;
-    const last = ranges.at(-1);
+    const last = found.at(-1);
     if (last !== undefined && last.start + last.length === p.offset) last.length += p.size;
-    else ranges.push({ start: p.offset, length: p.size });
+    else found.push({ start: p.offset, length: p.size });
   }
-  return ranges;
+  return found;
 }

@@ -1,0 +1,85 @@
+import type { Dtype } from "../dtype.ts";
+import { unscoped } from "../memory.ts";
+import { kernelNamed, multipliesBf16, settings } from "../native.ts";
+import { runKernel } from "../op.ts";
+import { Tensor } from "../tensor.ts";
+
+const packWeight = kernelNamed("pack_weight");
+
+/** Which product a weight `[N, K]` is packed for: `y = x · weightᵀ` (forward) or `dx = dy · weight` (backward). */
+export type Orientation = "forward" | "backward";
+
+/** A copy of a weight in the order and the precision in which products read it (native/gemm/pack_weight.h). */
+interface Packed {
+  readonly data: Tensor;
+  readonly real: Dtype;
+  readonly isa: string;
+  /** What it was made from. */
+  storage: Tensor["storage"];
+  version: number;
+}
+
+export type PackedPair = Partial<Record<Orientation, Packed>>;
+
+/** By weight; the copies go with it. */
+const packs = new WeakMap<Tensor, PackedPair>();
+
+const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
+
+/** Words that the packed form of `b [K, N]` takes at most; see packed_words in native/gemm/blocking.h. */
+function packedWords(K: number, N: number, real: Dtype): number {
+  const elements = real === "bf16" && multipliesBf16() ? 2 : 1;
+  return roundUp(Math.ceil(K / elements), 16) * roundUp(N, 16);
+}
+
+function isCurrent(packed: Packed, weight: Tensor): boolean {
+  const { storage } = weight;
+  const sameMemory = packed.storage === storage && packed.version === storage.version && !storage.isExposed;
+  return sameMemory && packed.isa === settings.isa && !packed.data.storage.isFreed;
+}
+
+function pack(weight: Tensor, orientation: Orientation, real: Dtype, data: Tensor): Tensor {
+  const b = orientation === "forward" ? weight.detach().transposed() : weight;
+  runKernel(packWeight, real, { b, packed: data });
+  return data;
+}
+
+function emptyPack(weight: Tensor, orientation: Orientation, real: Dtype): Tensor {
+  const [N, K] = weight.shape as [number, number];
+  const words = orientation === "forward" ? packedWords(K, N, real) : packedWords(N, K, real);
+  return Tensor.empty([words], "f32");
+}
+
+/**
+ * `weight [N, K]` f32 packed for products in `real`. The copy of a leaf is kept until its values change; the one of
+ * anything else, or of memory that JavaScript can write to unseen, is made for this call.
+ */
+export function packedWeight(weight: Tensor, orientation: Orientation, real: Dtype): Tensor {
+  const isKept = weight.node === undefined && weight.requiresGrad && !weight.storage.isExposed;
+  if (!isKept) return pack(weight, orientation, real, emptyPack(weight, orientation, real));
+  let pair = packs.get(weight);
+  if (pair === undefined) packs.set(weight, (pair = {}));
+  const known = pair[orientation];
+  if (known?.real === real && isCurrent(known, weight)) return known.data;
+  const fits = known?.real === real && known.isa === settings.isa && !known.data.storage.isFreed;
+  const data = fits ? known.data : unscoped(() => emptyPack(weight, orientation, real));
+  pack(weight, orientation, real, data);
+  const { storage } = weight;
+  pair[orientation] = { data, real, isa: settings.isa, storage, version: storage.version };
+  return data;
+}
+
+/** The kept copies of `weight` that are up to date, for an optimizer that writes them as it changes the weight. */
+export function currentPacks(weight: Tensor): { real: Dtype; pair: PackedPair } | undefined {
+  const pair = packs.get(weight);
+  if (pair === undefined) return undefined;
+  const current = Object.entries(pair).filter(([, packed]) => isCurrent(packed, weight));
+  const real = current[0]?.[1].real;
+  if (real === undefined || current.some(([, packed]) => packed.real !== real)) return undefined;
+  return { real, pair: Object.fromEntries(current) };
+}
+
+/** Says that the copies hold the values that `weight` has now. */
+export function markCurrent(pair: PackedPair, weight: Tensor): void {
+  for (const packed of Object.values(pair)) packed.version = weight.storage.version;
+}

@@ -147,7 +147,9 @@ const found = [...totals.values()]
   })
   .sort((a, b) => b.ms - a.ms);
 const calls = found.reduce((sum, row) => sum + row.calls, 0);
-console.log(`${values.model} ${values.dtype}, ${info().isa}, threads: ${values.threads}, ${values.clock} time; per step:\n`);
+console.log(
+  `${values.model} ${values.dtype}, ${info().isa}, threads: ${values.threads}, ${values.clock} time; per step:\n`,
+);
 const rows = [
   ...found.map(({ name, shapes, calls, ms, rate, unit }) => [
     name,

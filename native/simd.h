@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "contract.h"
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -63,6 +63,24 @@ template <int N>
 inline Vec<N> load(const float* p) { return read_vector<Vec<N>>(p); }
 template <int N>
 inline void store(float* p, Vec<N> v) { write_vector(p, v); }
+
+// Whole vectors to memory that is not read soon: past the caches, without reading the lines first. `p` must be aligned
+// to the vector; what another thread reads later needs finish_streams() before this one is done.
+template <int N>
+inline void stream(float* p, Vec<N> v) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return _mm512_stream_ps(p, (__m512)v);
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) return _mm256_stream_ps(p, (__m256)v);
+#endif
+  store<N>(p, v);
+}
+inline void finish_streams() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
 
 template <int N>
 inline Vec<N> load(const bf16* p) {

@@ -107,16 +107,17 @@ inline void clear_words(float* to, Index count) { __builtin_memset(to, 0, count 
 // One panel of `count` of i, [words][width]. A panel of b has whole vectors; what lies beyond count in the last
 // one becomes copies or zeros: nobody reads those sums, but stale subnormals would slow them. A panel of a has
 // width = count; the last vector of a word may reach into the next word, which is written later, so that `to`
-// needs room for `lanes` words more.
-template <class T>
+// needs room for `lanes` words more. `streams`: to memory, past the caches (see stream); width is whole vectors.
+template <bool streams = false, class T>
 inline void pack_panel(const OperandOf<T>& from, Index count, Index width, Index K, float* to) {
   constexpr int N = kGemm.lanes;
   const Index whole = K / kWordElements, used = (K + kWordElements - 1) / kWordElements;
+  const auto put = [](float* p, Vec<N> v) { streams ? stream<N>(p, v) : store<N>(p, v); };
   if (from.stride == 1) {
     for (Index w = 0; w < used; ++w) {
       float* to_w = to + w * width;
       Index i = 0;
-      for (; i + N <= count; i += N) write_vector(to_w + i, words_along_i<N>(from, i, w, K));
+      for (; i + N <= count; i += N) put(to_w + i, words_along_i<N>(from, i, w, K));
       if (i == count) continue;
       if (width > count) store<N>(to_w + i, Vec<N>{});
       copy_run<N / 2>(from, i, w, K, to_w + i, count - i);
@@ -130,7 +131,7 @@ inline void pack_panel(const OperandOf<T>& from, Index count, Index width, Index
           load_square(from, i, count, w, square);
           transpose<N>(square);
 #pragma GCC unroll 16
-          for (int j = 0; j < N; ++j) write_vector(to + (w + j) * width + i, square[j]);
+          for (int j = 0; j < N; ++j) put(to + (w + j) * width + i, square[j]);
         }
     for (; w < used; ++w)
       for (Index i = 0; i < width; ++i) to[w * width + i] = i < count ? word_at(from, i, w, K) : 0;

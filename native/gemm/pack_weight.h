@@ -23,14 +23,19 @@ inline bool holds_packed(const View& packed, Index K, Index N) {
 }
 
 // Columns [n, n + columns) and rows [k, k + depth) of b into their places in `packed`. n is the first column of a
-// panel, k a multiple of kGemm.columns(). `from` starts at row k and column 0.
+// panel, k a multiple of kGemm.columns(). `from` starts at row k and column 0. Large copies are streamed: nobody reads
+// them before the next step.
+constexpr Index kStreamedWords = 1 << 18;
 inline void pack_part(const OperandOf<float>& from, Index N, Index K, Index n, Index columns, Index k, Index depth,
                       float* packed) {
   const ColumnPanels panels{N};
   for (Index i = n; i < n + columns; i += kGemm.columns()) {
     const Index p = i / kGemm.columns(), width = panels.width(p);
-    pack_panel(from.from(i, 0), panels.count(p), width, depth,
-               packed + i * words_of(K) + k / kWordElements * width);
+    float* to = packed + i * words_of(K) + k / kWordElements * width;
+    if (N * words_of(K) >= kStreamedWords)
+      pack_panel<true>(from.from(i, 0), panels.count(p), width, depth, to);
+    else
+      pack_panel(from.from(i, 0), panels.count(p), width, depth, to);
   }
 }
 

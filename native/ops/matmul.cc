@@ -30,6 +30,7 @@ struct Finish {
   void prefetch(Index m, Index n, Index rows, Index columns) const {
     prefetch_tile(y, batch, m, n, rows, columns);
   }
+  void finish() const {}
   __attribute__((noinline)) void operator()(const float* tile, Index stride, Index m, Index n, Index rows,
                                             Index columns) const {
     const auto apply = [&](const auto& activate) {
@@ -78,6 +79,7 @@ struct Accumulate {
   Index batch;
 
   void prefetch(Index, Index, Index, Index) const {}  // loads overlap by themselves: measured, no gain
+  void finish() const {}
   __attribute__((noinline)) void operator()(const float* tile, Index stride, Index m, Index n, Index rows,
                                             Index columns) const {
     for (Index r = 0; r < rows; ++r) {
@@ -87,15 +89,29 @@ struct Accumulate {
     }
   }
 };
+// Large results are not read before they have left the caches: they are streamed to memory, where rows are aligned.
 struct Overwrite : Accumulate {
   static constexpr bool kAdds = false;
+  static constexpr Index kStreamed = 1 << 18;  // elements
+  bool streams;
+
+  Overwrite(const Acc& y, Index batch) : Accumulate{y, batch} {
+    const bool large = y.size[1] * y.size[2] >= kStreamed;
+    const auto start = reinterpret_cast<std::uintptr_t>(y.at(batch));
+    streams = large && kLanes > 1 && start % 64 == 0 && y.stride[1] % kLanes == 0;
+  }
   __attribute__((noinline)) void operator()(const float* tile, Index stride, Index m, Index n, Index rows,
                                             Index columns) const {
+    const Index whole = streams ? columns / kLanes * kLanes : 0;
     for (Index r = 0; r < rows; ++r) {
       const Row<const float> sums{tile + r * stride};
       const auto y_r = y.row(batch, m + r, n);
-      each(columns, [&](auto i) { y_r.set(i, sums[i]); });
+      for (Index c = 0; c < whole; c += kLanes) stream<kLanes>(y_r.p + c, sums[Lanes<kLanes>{c}]);
+      each(whole, columns, [&](auto i) { y_r.set(i, sums[i]); });
     }
+  }
+  void finish() const {
+    if (streams) finish_streams();
   }
 };
 
@@ -149,7 +165,7 @@ void matmul_accumulate(InStrided a, InStrided b, Acc y, Index add) {
   if (add || (shared && a.size[0] > 1))
     multiply_batch(a, b, shared, [&](Index i) { return Accumulate{y, i}; });
   else
-    multiply_batch(a, b, shared, [&](Index i) { return Overwrite{{y, i}}; });
+    multiply_batch(a, b, shared, [&](Index i) { return Overwrite{y, i}; });
 }
 
 void pack_weight(In32Strided b, Out32 packed) {

@@ -28,7 +28,9 @@ namespace {
 #if defined(__x86_64__)
 // The operating system must be asked before a process may use tile registers.
 bool tiles_permitted() {
-#if defined(__linux__)
+#if defined(TRAINFORMER_EMULATE_AMX)
+  return true;
+#elif defined(__linux__)
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
@@ -56,14 +58,14 @@ struct Features {
     const bool ymm = (lo & 0x06) == 0x06, zmm = (lo & 0xe6) == 0xe6, tiles = (lo & 0x60000) == 0x60000;
     avx2 = ymm && fma && f16c && (b & bit_AVX2);
     avx512 = avx2 && zmm && (b & bit_AVX512F) && (b & bit_AVX512BW) && (b & bit_AVX512DQ) && (b & bit_AVX512VL);
-    const bool has_tiles = tiles && (d & 1u << 24) && (d & 1u << 22);  // AMX-TILE, AMX-BF16
-    avx512bf16 = avx512 && leaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5);
 #if defined(TRAINFORMER_EMULATE_AMX)
-    amx = avx512bf16;
-    (void)has_tiles;
+    const bool has_tiles = true;
+    (void)tiles;
 #else
-    amx = avx512bf16 && has_tiles && tiles_permitted();
+    const bool has_tiles = tiles && (d & 1u << 24) && (d & 1u << 22);  // AMX-TILE, AMX-BF16
 #endif
+    avx512bf16 = avx512 && leaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5);
+    amx = avx512bf16 && has_tiles && tiles_permitted();
   }
 };
 

@@ -135,7 +135,10 @@ function withoutRepeats(args: OpArguments): OpArguments {
   return result;
 }
 
-/** Calls the backward kernel by the names of its arguments: `dy` comes in, `dx` goes out, the rest was there before. */
+/**
+ * Calls the backward kernel by the names of its arguments: `dy` comes in, `dx` goes out, the rest was there before. A
+ * gradient that is not wanted is left out if the kernel allows that.
+ */
 function kernelBackward(op: Op, args: OpArguments, values: OpValues): BackwardFunction {
   const kernel = op.backwardKernel;
   if (kernel === undefined) {
@@ -158,7 +161,7 @@ function kernelBackward(op: Op, args: OpArguments, values: OpValues): BackwardFu
         all[parameter.name] = place;
         done.push(() => pass.give(input, place));
       } else if (parameter.kind === "acc" && input instanceof Tensor) {
-        all[parameter.name] = pass.accumulator(input);
+        if (pass.wants(input) || !parameter.optional) all[parameter.name] = pass.accumulator(input);
       }
     }
     runKernel(kernel, realOf(values[op.output] as Tensor, args), all);

@@ -68,14 +68,10 @@ inline void pack_a(const Product& p, const RowPanels& rows, Index first, Index e
     pack_tiles(p.a.from(rows.start(i), k), rows.count(i), K, to + (i - first) * kGemm.rows * words_of(K));
 }
 
-// Packed panels of b, of `words` from `word` on of their full length.
-struct PackedPanels {
-  const float* data;
-  Index length, word;  // words of a column
-  const float* panel(const ColumnPanels& columns, Index j) const {
-    return data + columns.start(j) * length + word * columns.width(j);
-  }
-};
+// Where panel j begins, `words` further along K.
+inline const float* panel_of(const PackedPanels& b, const ColumnPanels& columns, Index j, Index words = 0) {
+  return b.data + columns.start(j) * b.length + (b.word + words) * columns.width(j);
+}
 
 // What is done between two packings: row panels [panel, panel + panels) times `columns` from n on, over K from k on.
 struct Block {
@@ -138,7 +134,7 @@ inline void multiply_block(const Product& p, const Block& block, const Epilogue&
         if (block.partial) tile = block.partial + ((i - block.panel) * columns.panels + j) * kGemm.tile();
         if (block.last)
           epilogue.prefetch(rows.start(i), block.n + columns.start(j), rows.count(i), columns.count(j));
-        gemm_any_tile(rows.count(i), columns.vectors(j), words, a(i), block.b.panel(columns, j), tile, block.add);
+        gemm_any_tile(rows.count(i), columns.vectors(j), words, a(i), panel_of(block.b, columns, j), tile, block.add);
         if (block.last)
           epilogue(tile, kGemm.columns(), rows.start(i), block.n + columns.start(j), rows.count(i),
                    columns.count(j));
@@ -169,7 +165,7 @@ inline void multiply_few_rows(const Product& p, Index depth, const Epilogue& epi
       Index k = 0;
       do {
         const Index K = min(depth, p.K - k), word = k / kWordElements;
-        const float* b = p.packed ? PackedPanels{p.packed, length, word}.panel(columns, j) : packed;
+        const float* b = p.packed ? panel_of(p.packed, columns, j, word) : packed;
         if (!p.packed) pack_panels(p.b.from(0, k), columns, j, j + 1, K, packed);
         for (Index i = 0; i < rows.panels; ++i)
           gemm_any_tile(rows.count(i), columns.vectors(j), words_of(K), panel(i) + word * rows.width(i), b,
@@ -221,8 +217,8 @@ inline void gemm(const Product& p, const Epilogue& epilogue) {
       Index k = 0;
       do {
         const Index K = min(depth, p.K - k), panels = min(block_panels, row_panels.panels - panel);
-        const PackedPanels b_panels = p.packed ? PackedPanels{p.packed, words_of(p.K), k / kWordElements}
-                                               : PackedPanels{b, words_of(K), 0};
+        PackedPanels b_panels = p.packed ? p.packed : PackedPanels{b, words_of(K), 0};
+        if (p.packed) b_panels.word += k / kWordElements;
         const ChunkGrid grid = cut_into_chunks(panels, column_panels.panels, words_of(K));
         const bool add = waits && k > 0, last = !waits || k + K == p.K;
         const Block block{row_panels, panel,    panels,  column_panels, n,  k, K, grid, a,

@@ -15,11 +15,18 @@ struct OperandOf {
 };
 using Operand = OperandOf<Real>;
 
+// Packed panels of b: columns of `length` words, of which the product takes those from `word` on.
+struct PackedPanels {
+  const float* data = nullptr;
+  Index length = 0, word = 0;
+  explicit operator bool() const { return data != nullptr; }
+};
+
 struct Product {
   Index M, N, K;
   Operand a, b;
   bool alone;  // on this thread only: the caller runs others of its kind in parallel
-  const float* packed = nullptr;  // b in panels of all of its K (see pack_weight), in place of b
+  PackedPanels packed = {};  // in place of b, unless empty
 };
 
 // Fetches a tile of y that is about to be overwritten into the cache, while its sums are still being made.

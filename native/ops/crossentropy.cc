@@ -10,38 +10,9 @@
 // Rows whose target is ignoreIndex count nowhere and get no gradient; so do rows whose target is outside [0, V), which
 // is reported. The mean of no rows is NaN. A row is read once: in pieces that stay in the cache, each rescaling the sum
 // when it raises the maximum. dlogits may be logits.
-#include "kernel.h"
+#include "crossentropy.h"
 
 namespace ISA {
-
-namespace {
-
-constexpr Index kPiece = 2048;
-
-struct RowSums {
-  double lse;
-  double logits;  // Σ logits, if asked for
-};
-
-RowSums scan(const Real* logits, Index V, bool sums_logits) {
-  float largest = -__builtin_inff();
-  double total = 0, logits_total = 0;
-  for (Index begin = 0; begin < V; begin += kPiece) {
-    const Row<const Real> piece{logits + begin};
-    const Index count = min(kPiece, V - begin);
-    const float here = maximum(count, [&](auto i) { return piece[i]; });
-    const float before = largest;
-    if (here > largest) largest = here;
-    // Until something is larger than −∞, any finite number serves: e^(−∞ − 0) = 0.
-    const float shift = largest == -__builtin_inff() ? 0 : largest;
-    if (before != largest) total *= double(exp<1>(splat<1>(before - shift))[0]);
-    total += double(sum(count, [&](auto i) { return exp<i.lanes>(piece[i] - shift); }));
-    if (sums_logits) logits_total += double(sum(count, [&](auto i) { return piece[i]; }));
-  }
-  return {double(largest) + __builtin_log(total), logits_total};
-}
-
-}  // namespace
 
 void crossentropy_forward(In logits, Ids targets, Out32 loss, Out32 lse, Out32 weight, Index ignoreIndex,
                           float labelSmoothing, Index mean) {
@@ -57,15 +28,14 @@ void crossentropy_forward(In logits, Ids targets, Out32 loss, Out32 lse, Out32 w
       const Index target = *targets.at(n);
       *lse.at(n) = 0;
       if (target == ignoreIndex) continue;
-      if (target < 0 || target >= V) {
+      if (!has_target(target, V, ignoreIndex)) {
         report_index_fault(n, target, V);
         continue;
       }
-      const bool smooth = labelSmoothing != 0;
-      const RowSums row = scan(logits.at(n), V, smooth);
-      *lse.at(n) = float(row.lse);
-      const double nll = row.lse - double(to_float(*logits.at(n, target)));
-      losses[b] += smooth ? (1 - double(labelSmoothing)) * nll + labelSmoothing * (row.lse - row.logits / double(V)) : nll;
+      RowSums row;
+      row.add(logits.at(n), V, labelSmoothing != 0);
+      *lse.at(n) = float(row.lse());
+      losses[b] += row.loss(to_float(*logits.at(n, target)), V, labelSmoothing);
       ++counts[b];
     }
   });
@@ -83,7 +53,7 @@ void crossentropy_backward(In32 dloss, In logits, Ids targets, In32 lse, In32 we
   parallel_rows(N, V, [&](Index n) {
     const auto dlogits_n = dlogits.row(n);
     const Index target = *targets.at(n);
-    if (target == ignoreIndex || target < 0 || target >= V) {
+    if (!has_target(target, V, ignoreIndex)) {
       each(V, [&](auto i) { dlogits_n.set(i, splat<i.lanes>(0.f)); });
       return;
     }

@@ -155,7 +155,7 @@ void matmul_packed(InStrided a, In32 b, In32Opt bias, InOpt slope, InOpt residua
                    Index activation) {
   const Index M = a.size[1], K = a.size[2], N = y.size[2];
   if (!holds_packed(b, K, N)) return;
-  gemm({M, N, K, {a.at(), a.stride[1], a.stride[2]}, {}, false, b.at()},
+  gemm({M, N, K, {a.at(), a.stride[1], a.stride[2]}, {}, false, {b.at(), words_of(K), 0}},
        Finish{bias, slope, residual, pre, y, activation, 0});
 }
 

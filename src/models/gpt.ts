@@ -1,18 +1,18 @@
 import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import { noGrad } from "../autograd.ts";
+import { isRecording, noGrad, withRecording } from "../autograd.ts";
 import type { TokenDataset } from "../data/token-dataset.ts";
 import { ArgumentError, CheckpointError, checkInteger, checkNumber } from "../errors.ts";
 import { type SampleOptions, sampleToken } from "../generate/sample.ts";
 import { manualSeed } from "../generator.ts";
 import { writeAtomically } from "../io/files.ts";
 import { readSafetensors, type StoredTensor, writeSafetensors } from "../io/safetensors.ts";
-import { scope } from "../memory.ts";
+import { inScopeOf, scope } from "../memory.ts";
 import { Dropout, Embedding, LayerNorm } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import { LearnedPositions } from "../nn/positions.ts";
 import { TransformerBlock } from "../nn/transformer.ts";
-import { crossEntropy } from "../ops/crossentropy.ts";
+import { linearCrossEntropy } from "../ops/linearcrossentropy.ts";
 import { type Activation, linear } from "../ops/products.ts";
 import { slice } from "../ops/views.ts";
 import { Random } from "../random.ts";
@@ -55,8 +55,14 @@ export interface GPTInput {
 }
 
 export interface GPTOutput {
-  /** `[B, T, V]`, or `[B, 1, V]` of the last position. */
-  logits: Tensor;
+  /**
+   * `[B, T, V]`, or `[B, 1, V]` of the last position.
+   *
+   * With targets they are made when first read, of the weights as they are then, and kept: a loss alone does without
+   * them. The property is not enumerable, so that a scope that returns the whole output does not keep them; read them
+   * inside of it.
+   */
+  readonly logits: Tensor;
   /** `[]` f32, mean cross entropy in nats; with targets only. */
   loss?: Tensor;
 }
@@ -138,8 +144,10 @@ export class GPT extends Module<[ids: Tensor, input?: GPTInput], GPTOutput> {
     let x = this.dropout(this.positions(this.tokens(ids)));
     for (const block of this.blocks) x = block(x);
     if (lastOnly) x = slice(x, 1, -1);
-    const logits = linear(this.norm(x), this.tokens.weight);
-    return targets === undefined ? { logits } : { logits, loss: crossEntropy(logits, targets) };
+    x = this.norm(x);
+    const { weight } = this.tokens;
+    if (targets === undefined) return { logits: linear(x, weight) };
+    return withLazyLogits({ loss: linearCrossEntropy(x, weight, targets) }, x, weight);
   }
 
   /**
@@ -259,6 +267,15 @@ export class GPT extends Module<[ids: Tensor, input?: GPTInput], GPTOutput> {
       }
     });
   }
+}
+
+/** `output` with the logits of `x`: made when first read, but in the scope of `x`, and recorded if this call is. */
+function withLazyLogits(output: { loss: Tensor }, x: Tensor, weight: Tensor): Required<GPTOutput> {
+  const recording = isRecording([x, weight]);
+  let logits: Tensor | undefined;
+  const get = () =>
+    (logits ??= withRecording(recording, () => inScopeOf(x.storage, () => linear(x, weight))));
+  return Object.defineProperty(output, "logits", { get }) as Required<GPTOutput>;
 }
 
 async function readJSON(file: string): Promise<unknown> {

@@ -6,6 +6,7 @@ export * from "./elementwise.ts";
 export * from "./embedding.ts";
 export * from "./gelu.ts";
 export * from "./layernorm.ts";
+export { type LinearCrossEntropyOptions, linearCrossEntropy } from "./linearcrossentropy.ts";
 export * from "./positions.ts";
 export * from "./products.ts";
 export * from "./reductions.ts";

@@ -10,7 +10,7 @@ export function softmaxRow(row: Float64Array): Float64Array {
   return e.map((x) => x / total);
 }
 
-function smoothedCrossEntropy(
+export function smoothedCrossEntropy(
   logits: Reference,
   targets: Reference,
   smoothing: number,

@@ -13,13 +13,12 @@ export interface LinearCrossEntropyOptions extends CrossEntropyOptions {
 
 const shapes = { x: "[..., C]", weight: "[V, C]", bias: "[V]", targets: "[...]" };
 
-/** What the products of bf16 read in place of the weight. */
-function packsFor(x: Tensor, weight: Tensor): { forward?: Tensor; backward?: Tensor } {
-  if (x.dtype !== "bf16") return {};
+/** The weight, and what products of bf16 read in its place. */
+function withPacks(x: Tensor, weight: Tensor): { weight: Tensor; forward?: Tensor; backward?: Tensor } {
+  if (x.dtype !== "bf16") return { weight };
   const forward = packedWeight(weight, "forward", "bf16");
-  return isRecording([x, weight])
-    ? { forward, backward: packedWeight(weight, "backward", "bf16") }
-    : { forward };
+  if (!isRecording([x, weight])) return { weight, forward };
+  return { weight, forward, backward: packedWeight(weight, "backward", "bf16") };
 }
 
 /** @internal The strategy that never holds all logits: a fourth product in place of them and their gradient. */

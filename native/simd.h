@@ -97,6 +97,9 @@ inline WordVec<N> rounded_bits(Vec<N> v) {
 }
 template <int N>
 inline void store(bf16* p, Vec<N> v) {
+#if defined(__AVX512BF16__)
+  if constexpr (N == 16) return write_vector(p, _mm512_cvtneps_pbh((__m512)v));
+#endif
   write_vector(p, __builtin_convertvector(rounded_bits<N>(v), typename VectorOf<N>::u16));
 }
 

@@ -21,6 +21,9 @@ TABLE(avx512_f32)
 TABLE(avx512_bf16)
 TABLE(avx512bf16_bf16)
 TABLE(amx_bf16)
+#elif defined(__aarch64__)
+TABLE(neon_f32)
+TABLE(neon_bf16)
 #endif
 
 namespace {
@@ -82,6 +85,8 @@ const std::vector<Isa>& isas() {
     found.push_back({"avx512", has.avx512, true, &avx512_f32::table, &avx512_bf16::table});
     found.push_back({"avx512bf16", has.avx512bf16, has.fast_bf16, &avx512_f32::table, &avx512bf16_bf16::table});
     found.push_back({"amx", has.amx, true, &avx512_f32::table, &amx_bf16::table});
+#elif defined(__aarch64__)
+    found.push_back({"neon", true, true, &neon_f32::table, &neon_bf16::table});  // part of the architecture
 #endif
     return found;
   }();

@@ -9,6 +9,8 @@
 #include "contract.h"
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(TRAINFORMER_NEON)
+#include <arm_neon.h>
 #endif
 
 namespace ISA {
@@ -17,6 +19,8 @@ namespace ISA {
 constexpr int kLanes = 16;
 #elif defined(__AVX2__)
 constexpr int kLanes = 8;
+#elif defined(TRAINFORMER_NEON)  // not __ARM_NEON: every ARM64 has it, so the scalar kernels are compiled with it too
+constexpr int kLanes = 4;
 #else
 constexpr int kLanes = 1;
 #endif
@@ -38,6 +42,8 @@ template <int N>
 using IntVec = typename VectorOf<N>::i32;
 template <int N>
 using WordVec = typename VectorOf<N>::u32;
+template <int N>
+using HalfVec = typename VectorOf<N>::u16;
 
 // Elements [at, at + N) of a row.
 template <int N>
@@ -82,11 +88,30 @@ inline void finish_streams() {
 #endif
 }
 
+// Lanes of 16 bits to 32 and back. (GCC 12 converts them in detours.)
 template <int N>
-inline Vec<N> load(const bf16* p) {
-  const auto half = read_vector<typename VectorOf<N>::u16>(p);
-  return (Vec<N>)(__builtin_convertvector(half, WordVec<N>) << 16);
+inline WordVec<N> widen(HalfVec<N> v) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (WordVec<N>)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)v);
+#elif defined(__AVX2__)
+  if constexpr (N == 8) return (WordVec<N>)_mm256_cvtepu16_epi32((__m128i)v);
+#elif defined(TRAINFORMER_NEON)
+  if constexpr (N == 4) return (WordVec<N>)vmovl_u16((uint16x4_t)v);
+#endif
+  return __builtin_convertvector(v, WordVec<N>);
 }
+template <int N>
+inline HalfVec<N> narrow(WordVec<N> v) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (HalfVec<N>)_mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)v);
+#elif defined(TRAINFORMER_NEON)
+  if constexpr (N == 4) return (HalfVec<N>)vmovn_u32((uint32x4_t)v);
+#endif
+  return __builtin_convertvector(v, HalfVec<N>);
+}
+
+template <int N>
+inline Vec<N> load(const bf16* p) { return (Vec<N>)(widen<N>(read_vector<HalfVec<N>>(p)) << 16); }
 // The bits of v in bf16, each in the lower half of a word: to nearest, ties to even; NaN stays NaN.
 template <int N>
 inline WordVec<N> rounded_bits(Vec<N> v) {
@@ -100,7 +125,7 @@ inline void store(bf16* p, Vec<N> v) {
 #if defined(__AVX512BF16__)
   if constexpr (N == 16) return write_vector(p, _mm512_cvtneps_pbh((__m512)v));
 #endif
-  write_vector(p, __builtin_convertvector(rounded_bits<N>(v), typename VectorOf<N>::u16));
+  write_vector(p, narrow<N>(rounded_bits<N>(v)));
 }
 
 inline float to_float(float x) { return x; }

@@ -2,6 +2,7 @@
  * `npm run sanitize [-- vitest's arguments]`: runs tests on an addon built with AddressSanitizer and
  * UndefinedBehaviorSanitizer, in build/asan; the one in build/Release stays as it is.
  *
+ * Tile instructions (AMX) are loops in it, so that what uses them is tested on any processor with AVX-512.
  * That addon gives every tensor an allocation of its own (native/arena.cc) and runs each command before the call that
  * enqueued it returns (native/queue.cc), so a report points at the JavaScript that caused it.
  */
@@ -10,7 +11,7 @@ import path from "node:path";
 import { ensureBuilt, root } from "./build.mjs";
 import { buildNative } from "./native.mjs";
 
-const defaultTests = ["ops", "tensor", "autograd", "golden", "border", "workers"];
+const defaultTests = ["ops", "tensor", "autograd", "golden", "border", "workers", "mixed-precision"];
 
 /** Sanitizers must be loaded before anything else; C++ exceptions need libstdc++ right behind them. */
 function preloaded() {
@@ -25,7 +26,7 @@ function preloaded() {
 try {
   ensureBuilt();
   const tree = path.join(root, "build", "asan");
-  buildNative({ tree, options: ["-DTRAINFORMER_SANITIZE=address,undefined"], quiet: true });
+  buildNative({ tree, options: ["-DTRAINFORMER_SANITIZE=address,undefined", "-DTRAINFORMER_EMULATE_AMX=ON"], quiet: true });
   const args = process.argv.slice(2);
   const { status } = spawnSync(
     process.execPath,

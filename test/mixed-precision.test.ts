@@ -44,14 +44,15 @@ function distance(a: readonly number[], b: readonly number[]): number {
 
 const uniform = (...shape: number[]) => rand(shape, { low: -1, high: 1 });
 
+/** Both sides of panels and tiles: rows of 14 and 32, columns of 32, pairs and blocks of K. */
+const shapes = [
+  [3, 5, 7],
+  [33, 47, 65],
+  [64, 128, 96],
+  [150, 2112, 40],
+] as const;
+
 describe("a weight in f32 under activations in bf16", () => {
-  // Both sides of panels and tiles: rows of 14 and 32, columns of 32, pairs and blocks of K.
-  const shapes = [
-    [3, 5, 7],
-    [33, 47, 65],
-    [64, 128, 96],
-    [150, 2112, 40],
-  ] as const;
   for (const [M, K, N] of shapes)
     test.each(isas)(`linear [${M}, ${K}] · [${N}, ${K}]ᵀ and its gradients, %s`, async (isa) => {
       configure("isa", isa);
@@ -131,6 +132,27 @@ describe("packed weights", () => {
       const fresh = l.weight.detach().clone();
       fresh.requiresGrad = true;
       expect(await run(l.weight)).toEqual(await run(fresh));
+    }
+  });
+
+  test.each(isas)("in f32 give what the weight itself gives, bit for bit, %s", async (isa) => {
+    configure("isa", isa);
+    for (const [M, K, N] of [...shapes, [1, 300, 50], [7, 64, 33]] as const) {
+      const [input, weight, dy] = [uniform(M, K), parameter(() => uniform(N, K)), uniform(M, N)];
+      const run = async (w: Tensor) => {
+        const x = input.detach();
+        x.requiresGrad = true;
+        const y = linear(x, w);
+        y.backward(dy);
+        return [await values(y), await values(x.grad), await values(w.grad)];
+      };
+      const exposed = tensor((await weight.toTypedArray()) as Float32Array, weight.shape, {
+        requiresGrad: true,
+      });
+      const [packed, plain] = [await run(weight), await run(exposed)];
+      // Few rows have a loop of their own where the weight is not packed.
+      if (M > 8) expect(packed).toEqual(plain);
+      else for (const [i, list] of packed.entries()) expect(distance(list, plain[i]!)).toBeLessThan(1e-6);
     }
   });
 

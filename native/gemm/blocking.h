@@ -46,17 +46,18 @@ struct Blocking {
 constexpr Blocking kBlockings[] = {
     {16, 14, 2, 1024, 8, 24},  // 14x32: the tile takes 28 of 32 registers
     {8, 6, 2, 512, 24, 48},    // 6x16: 12 of 16
+    {4, 7, 3, 512, 24, 64},    // 7x12: 21 of 32, and the 7 + 3 operands of a k in the rest
     {4, 4, 2, 512, 24, 48},    // 4x8: for the vectors that every x86-64 and ARM64 has
     {16, 32, 2, 1024, 4, 24},  // 32x32: four of the eight tile registers of AMX hold it
 };
-constexpr Blocking kGemm = kBlockings[kAmx ? 3 : kLanes == 16 ? 0 : kLanes == 8 ? 1 : 2];
+constexpr Blocking kGemm = kBlockings[kAmx ? 4 : kLanes == 16 ? 0 : kLanes == 8 ? 1 : kLanes == 4 ? 2 : 3];
 
 // Elements in a word, and words of which a panel holds a multiple (zeros at its end).
 constexpr Index kWordElements = kPairs ? 2 : 1, kWordStep = kAmx ? 16 : 1;
 constexpr Index words_of(Index K) {
   return (K + kWordElements * kWordStep - 1) / (kWordElements * kWordStep) * kWordStep;
 }
-// Words that packed weights [K, N] take; src/ops/weights.ts allows for as much on every instruction set.
+// Words that packed weights [K, N] take; src/ops/packed-weight.ts allows for as much on every instruction set.
 constexpr Index packed_words(Index K, Index N) {
   return words_of(K) * ((N + kGemm.lanes - 1) / kGemm.lanes * kGemm.lanes);
 }

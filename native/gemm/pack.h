@@ -40,12 +40,7 @@ inline void transpose(Vec<N> (&row)[N]) {
 
 // The bits of N numbers in bf16, each in the lower half of a word.
 template <int N>
-inline WordVec<N> bf16_bits(const bf16* p) {
-#if defined(__AVX512BW__)
-  if constexpr (N == 16) return (WordVec<N>)_mm512_maskz_cvtepu16_epi32(0xffff, read_vector<__m256i_u>(p));
-#endif
-  return __builtin_convertvector(read_vector<typename VectorOf<N>::u16>(p), WordVec<N>);
-}
+inline WordVec<N> bf16_bits(const bf16* p) { return widen<N>(read_vector<HalfVec<N>>(p)); }
 template <int N>
 inline WordVec<N> bf16_bits(const float* p) { return rounded_bits<N>(load<N>(p)); }
 
@@ -54,7 +49,7 @@ inline WordVec<N> every_second(WordVec<N> p, WordVec<N> q, int odd, IntList<I...
   return odd ? __builtin_shufflevector(p, q, (2 * I + 1)...) : __builtin_shufflevector(p, q, (2 * I)...);
 }
 
-// What lies along i at word w: N words. `pairs`: how many elements along k there are from there on.
+// N words along i at word w; beyond K come zeros.
 template <int N, class T>
 inline Vec<N> words_along_i(const OperandOf<T>& from, Index i, Index w, Index K) {
   const T* p = from.at(i, w * kWordElements);
@@ -106,8 +101,8 @@ inline void clear_words(float* to, Index count) { __builtin_memset(to, 0, count 
 
 // One panel of `count` of i, [words][width]. A panel of b has whole vectors; what lies beyond count in the last
 // one becomes copies or zeros: nobody reads those sums, but stale subnormals would slow them. A panel of a has
-// width = count; the last vector of a word may reach into the next word, which is written later, so that `to`
-// needs room for `lanes` words more. `streams`: to memory, past the caches (see stream); width is whole vectors.
+// width = count; the last vector of a word may reach into the next word, which is written later (hence the last
+// vectors first where squares of several words are stored), so that `to` needs room for `lanes` words more. `streams`: to memory, past the caches (see stream); width is whole vectors.
 template <bool streams = false, class T>
 inline void pack_panel(const OperandOf<T>& from, Index count, Index width, Index K, float* to) {
   constexpr int N = kGemm.lanes;
@@ -126,7 +121,7 @@ inline void pack_panel(const OperandOf<T>& from, Index count, Index width, Index
     Index w = 0;
     if (from.k_stride == 1)
       for (; w + N <= whole; w += N)
-        for (Index i = 0; i < count; i += N) {
+        for (Index i = (count - 1) / N * N; i >= 0; i -= N) {
           Vec<N> square[N];
           load_square(from, i, count, w, square);
           transpose<N>(square);
@@ -170,8 +165,7 @@ inline void pack_tiles(const OperandOf<T>& from, Index count, Index K, float* to
   }
 }
 
-// Panels [first, end) of b one after another, panel p with count(p) of i from start(p) on, width(p) wide;
-// `panel_words` of K between their starts for a column.
+// Panels [first, end) one after another, panel p with count(p) of i from start(p) on, width(p) wide.
 template <class T, class Partition>
 inline void pack_panels(const OperandOf<T>& from, const Partition& panels, Index first, Index end, Index K,
                         float* to) {

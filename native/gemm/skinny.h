@@ -90,7 +90,7 @@ inline void multiply_skinny(const Product& p, const Epilogue& epilogue) {
       for (; m + rows.lanes <= p.M; m += rows.lanes)
         skinny_sums<rows.lanes>(a + m * p.K, p.K, p.b.from(n, 0), count, sums + m * columns, columns);
     };
-    if (kGemm.rows >= 14 || p.b.stride == 1) next_rows(Lanes<4>{});
+    if (kGemm.rows > 6 || p.b.stride == 1) next_rows(Lanes<4>{});
     next_rows(Lanes<2>{});
     next_rows(Lanes<1>{});
     epilogue(sums, columns, 0, n, p.M, count);

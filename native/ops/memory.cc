@@ -85,15 +85,19 @@ template <int N>
 inline WordVec<N> zip_first(WordVec<N> a, WordVec<N> b) {
   if constexpr (N == 16)
     return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  else
+  else if constexpr (N == 8)
     return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  else
+    return __builtin_shufflevector(a, b, 0, 4, 1, 5);
 }
 template <int N>
 inline WordVec<N> zip_second(WordVec<N> a, WordVec<N> b) {
   if constexpr (N == 16)
     return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  else
+  else if constexpr (N == 8)
     return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+  else
+    return __builtin_shufflevector(a, b, 2, 6, 3, 7);
 }
 
 template <class T>
@@ -103,11 +107,8 @@ struct WordsOf {  // 32 bits
 };
 template <>
 struct WordsOf<bf16> {
-  typedef VectorOf<kLanes>::u16 Halves;
-  static WordVec<kLanes> load(const bf16* p) {
-    return __builtin_convertvector(read_vector<Halves>(p), WordVec<kLanes>);
-  }
-  static void store(bf16* p, WordVec<kLanes> v) { write_vector(p, __builtin_convertvector(v, Halves)); }
+  static WordVec<kLanes> load(const bf16* p) { return widen<kLanes>(read_vector<HalfVec<kLanes>>(p)); }
+  static void store(bf16* p, WordVec<kLanes> v) { write_vector(p, narrow<kLanes>(v)); }
 };
 
 // y[j·sy + i] = x[i·sx + j] for kLanes × kLanes elements: log₂ kLanes perfect shuffles.

@@ -91,7 +91,8 @@ void adamw_packed(Acc parameter, Acc m, Acc v, In32 gradient, In32Opt norm, Out3
   const AdamW adamw(norm, maxNorm, learningRate, beta1, beta2, eps, weightDecay, correction1, correction2);
   const Index N = parameter.size[0], K = parameter.size[1];
   if (!holds_packed(forward, K, N) || !holds_packed(backward, N, K)) return;
-  constexpr Index kRows = kGemm.columns(), kColumns = 1024;  // a piece of the four arrays stays in the L2 cache
+  // Whole panels both ways; a piece of the four arrays stays in the L2 cache.
+  constexpr Index kRows = kGemm.columns(), kColumns = 1024 / kGemm.columns() * kGemm.columns();
   parallel(ceil_div(N, kRows), [&](Index chunk) {
     const Index n = chunk * kRows, rows = min(kRows, N - n);
     for (Index k = 0; k < K; k += kColumns) {

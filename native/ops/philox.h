@@ -25,6 +25,8 @@ inline PhiloxLanes multiply_words(PhiloxLanes a, std::uint64_t m) {
   return (PhiloxLanes)_mm512_maskz_mul_epu32(0xff, (__m512i)a, _mm512_set1_epi64(static_cast<long long>(m)));
 #elif defined(__AVX2__)
   return (PhiloxLanes)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(static_cast<long long>(m)));
+#elif defined(TRAINFORMER_NEON)
+  return (PhiloxLanes)vmull_u32(vmovn_u64((uint64x2_t)a), vdup_n_u32(static_cast<std::uint32_t>(m)));
 #else
   return (a & 0xffffffffu) * m;
 #endif

@@ -50,13 +50,16 @@ function emptyPack(weight: Tensor, orientation: Orientation, real: Dtype): Tenso
   return Tensor.empty([words], "f32");
 }
 
+/** Whether the packed copies of `weight` are kept: it is a leaf, and nobody can write to it unseen. */
+export const keepsPacked = (weight: Tensor): boolean =>
+  weight.node === undefined && weight.requiresGrad && !weight.storage.isExposed;
+
 /**
  * `weight [N, K]` f32 packed for products in `real`. The copy of a leaf is kept until its values change; the one of
  * anything else, or of memory that JavaScript can write to unseen, is made for this call.
  */
 export function packedWeight(weight: Tensor, orientation: Orientation, real: Dtype): Tensor {
-  const isKept = weight.node === undefined && weight.requiresGrad && !weight.storage.isExposed;
-  if (!isKept) return pack(weight, orientation, real, emptyPack(weight, orientation, real));
+  if (!keepsPacked(weight)) return pack(weight, orientation, real, emptyPack(weight, orientation, real));
   let pair = packs.get(weight);
   if (pair === undefined) packs.set(weight, (pair = {}));
   const known = pair[orientation];

@@ -4,7 +4,7 @@ import { kernelNamed } from "../native.ts";
 import { contiguousCopy, foldTo, type OpValues, runKernel } from "../op.ts";
 import { broadcastShapes, showShape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
-import { type Orientation, packedWeight } from "./packed-weight.ts";
+import { keepsPacked, type Orientation, packedWeight } from "./packed-weight.ts";
 import { asF32, broadcastTo, giveSummed } from "./views.ts";
 
 const product = kernelNamed("matmul");
@@ -83,8 +83,8 @@ const largestPackedF32 = 2 ** 21;
 /** `a [M, K] · b`, where b is `weight [N, K]` transposed (forward) or as it is (backward). */
 function weightProduct(a: Tensor, weight: Tensor, orientation: Orientation, values: OpValues): void {
   const real = a.dtype;
-  const isParameter = weight.node === undefined && weight.requiresGrad;
-  if (weight.dtype === "f32" && (real === "bf16" || (isParameter && weight.size <= largestPackedF32))) {
+  const packs = real === "bf16" || (weight.size <= largestPackedF32 && keepsPacked(weight));
+  if (weight.dtype === "f32" && packs) {
     runKernel(productPacked, real, { a, b: packedWeight(weight, orientation, real), ...values });
   } else {
     runKernel(product, real, { a, b: orientation === "forward" ? weight.transposed() : weight, ...values });

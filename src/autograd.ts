@@ -244,7 +244,7 @@ export class BackwardPass {
   /** A dense f32 tensor of the shape of `input` to which its gradient is to be added. */
   accumulator(input: Tensor): Tensor {
     if (!input.requiresGrad) return filled(Tensor.empty(input.shape, "f32"), 0);
-    if (isLeaf(input)) return (input.gradient ??= filled(leafBuffer(input), 0));
+    if (isLeaf(input)) return (input.gradient ??= zeroBuffer(input));
     const sofar = this.pending.get(input);
     if (sofar?.dtype === "f32") return this.ownTotal(input, sofar);
     const total = filled(Tensor.empty(input.shape, "f32"), 0);
@@ -299,7 +299,7 @@ export class BackwardPass {
         leaf.gradient = gradient;
         return;
       }
-      leaf.gradient = filled(leafBuffer(leaf), 0);
+      leaf.gradient = zeroBuffer(leaf);
     }
     addInto(leaf.gradient, gradient);
     this.freeIfUnused(gradient);
@@ -346,8 +346,17 @@ export class BackwardPass {
 }
 
 /** Where the gradient of a leaf stays: it lives as long as the leaf. */
-const leafBuffer = (leaf: Tensor): Tensor =>
-  leaf.gradientBuffer ?? inScopeOf(leaf.storage, () => Tensor.empty(leaf.shape, "f32"));
+function leafBuffer(leaf: Tensor): Tensor {
+  leaf.bufferIsZero = false;
+  return leaf.gradientBuffer ?? inScopeOf(leaf.storage, () => Tensor.empty(leaf.shape, "f32"));
+}
+
+/** The same, with zeros in it. */
+function zeroBuffer(leaf: Tensor): Tensor {
+  const isZero = leaf.bufferIsZero;
+  const buffer = leafBuffer(leaf);
+  return isZero ? buffer : filled(buffer, 0);
+}
 
 /** @internal `t`, after everything in it was set to `value`. */
 export function filled(t: Tensor, value: number): Tensor {

@@ -65,7 +65,10 @@ function translate(error: unknown): unknown {
 }
 
 const addon = loadAddon();
-const { words, kernels: exported, isas, isa: bestIsa } = addon.info();
+const { words: callWords, kernels: exported, isas, isa: bestIsa } = addon.info();
+
+/** The arguments of the next call, in the order of the kernel's parameters (see `callKernel`). */
+export const words = callWords;
 
 /** The instruction set in use. */
 export const settings = { isa: bestIsa };
@@ -130,6 +133,15 @@ export interface KernelView {
   readonly strides: readonly number[];
 }
 
+/** Enqueues `kernel` with the first `count` words as its arguments. */
+export function enqueue(kernel: Kernel, real: Dtype, count: number): void {
+  try {
+    addon.call(kernel.id, dtypeNumber[real], count);
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
 /** Enqueues `kernel` with its arguments in the order of its parameters; undefined leaves out an optional one. */
 export function callKernel(
   kernel: Kernel,
@@ -149,11 +161,7 @@ export function callKernel(
       for (const stride of argument.strides) words[at++] = stride;
     }
   }
-  try {
-    addon.call(kernel.id, dtypeNumber[real], at);
-  } catch (error) {
-    throw translate(error);
-  }
+  enqueue(kernel, real, at);
 }
 
 export const allocate = (dtype: Dtype, length: number): number =>

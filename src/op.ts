@@ -2,11 +2,13 @@ import type { Dtype } from "./dtype.ts";
 import { DtypeError, ShapeError } from "./errors.ts";
 import {
   callKernel,
+  enqueue,
   findKernel,
   type Kernel,
   type KernelParameter,
   type KernelView,
   kernelNamed,
+  words,
 } from "./native.ts";
 import { resolvePattern, type Sizes, showShape, sizeOf, unify } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
@@ -111,30 +113,51 @@ function activationDtype(name: string, kernel: Kernel, values: OpValues): Dtype 
 
 /** Enqueues `kernel` with the arguments that its signature names. Inputs in a layout that it does not take are copied. */
 export function runKernel(kernel: Kernel, real: Dtype, values: OpValues): void {
-  callKernel(
-    kernel,
-    real,
-    kernel.parameters.map((parameter) => kernelArgument(kernel, parameter, values[parameter.name])),
-  );
+  const { parameters } = kernel;
+  let at = 0;
+  for (let i = 0; i < parameters.length; i++) {
+    const parameter = parameters[i]!;
+    const value = values[parameter.name];
+    if (value instanceof Tensor) {
+      value.storage.check();
+      const end = writeTensor(parameter, value, at);
+      if (end < 0)
+        return runKernel(kernel, real, { ...values, [parameter.name]: inOrder(kernel, parameter, value) });
+      at = end;
+    } else if (value === undefined) {
+      if (!parameter.optional) throw new Error(`${kernel.name}: ${parameter.name} is missing`);
+      words[at++] = -1;
+    } else {
+      words[at++] = Number(value);
+    }
+  }
+  for (const parameter of parameters) {
+    const value = values[parameter.name];
+    if (parameter.kind !== "in" && value instanceof Tensor) value.storage.version++;
+  }
+  enqueue(kernel, real, at);
 }
 
-function kernelArgument(
-  kernel: Kernel,
-  parameter: KernelParameter,
-  value: OpArgument,
-): KernelView | number | undefined {
-  if (value instanceof Tensor) {
-    value.storage.check();
-    if (parameter.kind !== "in") value.storage.version++;
-    const view = foldTo(parameter.rank, value, parameter.strided);
-    if (view !== undefined) return view;
-    if (parameter.kind !== "in")
-      throw new Error(`${kernel.name}: ${parameter.name} has a layout that cannot be written`);
-    return foldTo(parameter.rank, contiguousCopy(value), parameter.strided)!;
-  }
-  if (value === undefined && !parameter.optional)
-    throw new Error(`${kernel.name}: ${parameter.name} is missing`);
-  return typeof value === "boolean" ? Number(value) : (value as number | undefined);
+/** Writes a tensor as an argument from word `at` on. Returns the word after it, or -1 if its layout does not fit. */
+function writeTensor({ rank, strided }: KernelParameter, t: Tensor, at: number): number {
+  const { shape, strides } = t;
+  const missing = rank - shape.length;
+  const last = shape.length - 1;
+  const view = missing >= 0 ? t : foldTo(rank, t, strided);
+  if (view === undefined) return -1;
+  if (missing >= 0 && !strided && rank > 0 && last >= 0 && shape[last]! > 1 && strides[last] !== 1) return -1;
+  words[at++] = t.storage.handle;
+  words[at++] = t.offset;
+  for (let axis = 0; axis < missing; axis++) words[at++] = 1;
+  for (const size of view.shape) words[at++] = size;
+  for (let axis = 0; axis < missing; axis++) words[at++] = 0;
+  for (const stride of view.strides) words[at++] = stride;
+  return at;
+}
+
+function inOrder(kernel: Kernel, { kind, name }: KernelParameter, t: Tensor): Tensor {
+  if (kind === "in") return contiguousCopy(t);
+  throw new Error(`${kernel.name}: ${name} has a layout that cannot be written`);
 }
 
 /**

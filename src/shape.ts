@@ -2,7 +2,11 @@ import { ShapeError } from "./errors.ts";
 
 export type Shape = readonly number[];
 
-export const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (const n of shape) size *= n;
+  return size;
+}
 
 export const showShape = (shape: Shape): string => `[${shape.join(", ")}]`;
 

@@ -60,6 +60,7 @@ export class Tensor {
   /** @internal Memory reserved for the gradient, where an optimizer wants it. */ gradientBuffer:
     | Tensor
     | undefined = undefined;
+  /** @internal Whether that memory holds zeros, so that the gradient can be added to it. */ bufferIsZero = false;
 
   /** @internal */
   constructor(storage: Storage, shape: Shape, strides: Shape = contiguousStrides(shape), offset = 0) {

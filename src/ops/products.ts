@@ -24,14 +24,15 @@ const slopeKernels = {
 } as const;
 
 function checkDtypes(op: string, tensors: Record<string, Tensor | undefined>): void {
-  const entries = Object.entries(tensors).filter(
-    (entry): entry is [string, Tensor] => entry[1] !== undefined,
-  );
-  const wanted = entries[0]![1].dtype;
-  for (const [name, t] of entries) {
+  let first: string | undefined;
+  for (const name in tensors) {
+    const t = tensors[name];
+    if (t === undefined) continue;
     t.storage.check();
+    first ??= name;
+    const wanted = tensors[first]!.dtype;
     if (t.dtype === wanted && wanted !== "i32") continue;
-    const rule = wanted === "i32" ? "f32 or bf16" : `${wanted}, as ${entries[0]![0]} is`;
+    const rule = wanted === "i32" ? "f32 or bf16" : `${wanted}, as ${first} is`;
     throw new DtypeError(`${op}: ${name} must be ${rule}; got ${t.dtype} (cast with .to())`);
   }
 }
@@ -99,7 +100,6 @@ function checkLinear(
 ): void {
   const [N, K] = weight.shape;
   const fits = weight.rank === 2 && x.rank >= 1 && x.shape.at(-1) === K;
-  const shape = showShape([...x.shape.slice(0, -1), N!]);
   const given = () =>
     Object.entries({ x, weight, bias, residual })
       .flatMap(([name, t]) => (t ? [`${name} ${showShape(t.shape)}`] : []))
@@ -107,15 +107,19 @@ function checkLinear(
   if (!fits || (bias && (bias.rank !== 1 || bias.shape[0] !== N))) {
     throw new ShapeError(`linear: x must be [..., K], weight [N, K] and bias [N]; got ${given()}`);
   }
-  if (residual && showShape(residual.shape) !== shape) {
-    throw new ShapeError(`linear: residual must be ${shape}; got ${given()}`);
+  const last = x.rank - 1;
+  if (
+    residual &&
+    (residual.rank !== x.rank || residual.shape.some((n, i) => n !== (i < last ? x.shape[i] : N)))
+  ) {
+    throw new ShapeError(
+      `linear: residual must be ${showShape([...x.shape.slice(0, -1), N!])}; got ${given()}`,
+    );
   }
   if (x.dtype !== "bf16") return checkDtypes("linear", { x, weight, residual, bias });
   checkDtypes("linear", { x, residual });
-  for (const [name, t] of Object.entries({ weight, bias })) {
-    t?.storage.check();
-    if (t?.dtype === "i32") throw new DtypeError(`linear: ${name} must be f32 or bf16; got i32`);
-  }
+  if (weight.dtype === "i32") throw new DtypeError("linear: weight must be f32 or bf16; got i32");
+  if (bias?.dtype === "i32") throw new DtypeError("linear: bias must be f32 or bf16; got i32");
 }
 
 /**

@@ -110,6 +110,12 @@ export class AdamW {
       update(group, { ...constants, weightDecay: group.decay ? this.weightDecay : 0 });
     square.dispose();
     this.zeroGrad();
+    for (const { parameters, decay, gradients } of this.groups) {
+      // Gains and biases get sums over rows, which are added to zeros: better all at once.
+      if (decay) continue;
+      filled(gradients, 0);
+      for (const p of parameters) p.bufferIsZero = true;
+    }
     return { gradNorm };
   }
 

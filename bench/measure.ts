@@ -5,15 +5,25 @@
  * is a median. A turn enqueues the work several times and waits once: the cost of a call in JavaScript is hidden behind
  * the work of the call before.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { allocate, callKernel, kernelNamed, read } from "../src/native.ts";
 
-/** Something to time. */
-export interface Contestant {
+/** Work of this process to time. */
+export interface Enqueued {
   /** Enqueues the work once. */
   run(): void;
   /** Called before each turn: settings. */
   begin?(): void;
 }
+
+/** Work of another process, which times it. */
+export interface Elsewhere {
+  /** Does the work so often, and answers with the milliseconds of all of it. */
+  turn(repetitions: number): Promise<number>;
+}
+
+/** Something to time. */
+export type Contestant = Enqueued | Elsewhere;
 
 /** Elapsed time, or the CPU time of all threads: what counts on a busy machine, if only one thread computes. */
 export type Clock = "wall" | "cpu";
@@ -31,7 +41,16 @@ export function setClock(clock: Clock): void {
   now = clocks[clock];
 }
 
-const turnMs = 4;
+export interface TurnOptions {
+  /** How long a turn shall take. Default 4. */
+  turnMs?: number;
+  /**
+   * Before each turn, after which the work is done once without being timed: for contestants in several processes, whose
+   * threads go on spinning for some milliseconds after their work, and must be woken. Default 0: neither.
+   */
+  pauseMs?: number;
+}
+
 const warmUps = 2;
 const fewestTurns = 3;
 const mostRepetitions = 512;
@@ -51,8 +70,12 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+export const geometricMean = (values: readonly number[]): number =>
+  Math.exp(values.reduce((sum, x) => sum + Math.log(x), 0) / values.length);
+
 /** Milliseconds of one turn. */
 async function turn(contestant: Contestant, repetitions: number): Promise<number> {
+  if ("turn" in contestant) return contestant.turn(repetitions);
   contestant.begin?.();
   const start = now();
   for (let i = 0; i < repetitions; i++) contestant.run();
@@ -61,7 +84,11 @@ async function turn(contestant: Contestant, repetitions: number): Promise<number
 }
 
 /** The median time of each contestant for one run, in milliseconds; each gets `budgetMs`, and at least a few turns. */
-export async function timesOf(contestants: readonly Contestant[], budgetMs: number): Promise<number[]> {
+export async function timesOf(
+  contestants: readonly Contestant[],
+  budgetMs: number,
+  { turnMs = 4, pauseMs = 0 }: TurnOptions = {},
+): Promise<number[]> {
   const states: { contestant: Contestant; repetitions: number; samples: number[]; spent: number }[] = [];
   for (const contestant of contestants) {
     let once = 0;
@@ -72,6 +99,8 @@ export async function timesOf(contestants: readonly Contestant[], budgetMs: numb
   const open = () => states.filter((s) => s.spent < budgetMs || s.samples.length < fewestTurns);
   for (let group = open(); group.length > 0; group = open()) {
     for (const state of group) {
+      if (pauseMs > 0) await sleep(pauseMs);
+      if (pauseMs > 0 && state.repetitions > 1) await turn(state.contestant, 1);
       const ms = await turn(state.contestant, state.repetitions);
       state.samples.push(ms / state.repetitions);
       state.spent += ms;

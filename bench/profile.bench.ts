@@ -1,7 +1,7 @@
 /**
  * Where the time of a training step goes: kernel by kernel, and outside of kernels.
  *
- *   npm run bench -- profile [--model NAME] [--dtype bf16] [--threads N] [--steps N] [--shapes] [--clock cpu] [--json]
+ *   npm run bench:profile [-- --model NAME --dtype bf16 --threads N --steps N --shapes --clock cpu --json]
  *
  *   --model     char (default), small or gpt2: see train.bench.ts
  *   --dtype     f32 (default) or bf16

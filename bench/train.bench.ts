@@ -1,109 +1,156 @@
 /**
- * Times a training step (forward, backward, AdamW, the loss read) against PyTorch's, in turns.
+ * Times a training step (forward, backward, AdamW, the loss read) against PyTorch's and those of libraries of
+ * JavaScript, in turns, a process each.
  *
- *   npm run bench -- train [--python FILE] [--model NAME ...] [--threads N ...] [--seconds S] [--json]
+ *   npm run bench:train [-- --model NAME ...] [--threads N ...] [--seconds S] [--python FILE] [--eager] [--discard] [--json]
  *
- *   --python    a Python that has torch; default: the environment variable PYTHON, else the peer is left out
- *   --model     char (4 layers, 128 wide, 12 sequences of 64), small (6 layers, 384 wide) or gpt2 (124M parameters,
- *               4 sequences of 64); default: char and small
- *   --threads   default: 1, and one a core
- *   --seconds   for each model and number of threads, half of it for the peer; default 20
+ *   --model     char (4 layers, 128 wide, 12 sequences of 64), small (6 layers, 384 wide), gpt2 (124M parameters,
+ *               4 sequences of 64), gpt2-256 (of 256), encdec (6+6 layers, 512 wide, 16 pairs of 32);
+ *               default: all but gpt2-256
+ *   --threads   default: one a core
+ *   --seconds   for each model and number of threads, beside what choosing the peer takes; default 15
+ *   --python    a Python that has torch; default: the environment variable PYTHON, or what bench:install has made
+ *   --eager     leaves out torch.compile, which takes a minute for a model when first seen
+ *   --discard   leaves results.md as it is
  *   --json      one line of JSON at the end of the output
  *
- * The library trains in f32. PyTorch runs eagerly in each of its modes, f32 or bf16 autocast with fused or plain attention;
- * the fastest of f32 and the fastest of all then take turns with the library, a process each. Ratios are of medians:
- * above 1 the library is faster. CPU time is that of all threads; on a busy machine it is the better clock for one thread.
+ * A pilot tries PyTorch's modes: f32 or bf16 autocast, with fused or plain attention; then torch.compile of both dtypes,
+ * with the attention that was faster without it. The fastest of f32 and the fastest of all take turns with the library.
+ * The libraries of JavaScript train the char model only, in f32, with Adam in place of AdamW; they take turns with the
+ * library apart from PyTorch.
+ *
+ * "of ceiling" is the rate of the step's products over that of multiply-adds in f32, measured in the same turns. "ours f32"
+ * and "ours best" are how many times as fast as that side the library is, in f32 and in its faster dtype, by medians of
+ * elapsed time; "ours f32 peak" is its largest memory over that side's.
  */
-import { spawnSync } from "node:child_process";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { info } from "../src/native.ts";
-import { median } from "./measure.ts";
-import { type ModelSize, modelSizes } from "./models.ts";
-import { Peer, type Steps } from "./peer.ts";
-import { formatTable, show, times } from "./table.ts";
+import { configure, info } from "../src/native.ts";
+import { ceilingOf } from "./ceilings.ts";
+import { median, timesOf } from "./measure.ts";
+import { flopsOf, modelSizes } from "./models.ts";
+import { findPython, missing, ourProcess, Peer, type PeerProcess, pauseMs, reportMissing } from "./peer.ts";
+import { publish } from "./record.ts";
+import { percent, show, times } from "./table.ts";
 
 const { values } = parseArgs({
   options: {
+    model: { type: "string", multiple: true, default: ["char", "small", "gpt2", "encdec"] },
+    threads: { type: "string", multiple: true, default: [String(info().cores)] },
+    seconds: { type: "string", default: "15" },
     python: { type: "string", default: process.env.PYTHON },
-    model: { type: "string", multiple: true, default: ["char", "small"] },
-    threads: { type: "string", multiple: true, default: ["1", String(info().cores)] },
-    seconds: { type: "string", default: "20" },
+    eager: { type: "boolean", default: false },
+    discard: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
 
-const modes = ["f32 sdpa", "f32 plain", "bf16 sdpa", "bf16 plain"];
-const ourMode = "f32";
+const dtypes = ["f32", "bf16"] as const;
 const warmUps = 2;
-const pilotSteps = 3;
 const fewestTurns = 3;
-const turnMs = 200;
+const turnMs = 300;
+const pilotMs = 1500;
 
-/** The Python to compare with, if it has torch. */
-function findTorch(): string | undefined {
-  const { python } = values;
-  if (!python) {
-    console.log("PyTorch is missing: give a Python that has it with --python\n");
-    return undefined;
-  }
-  if (spawnSync(python, ["-c", "import torch"]).status === 0) return python;
-  console.log(`PyTorch is missing: ${python} cannot import torch\n`);
-  return undefined;
-}
-
-const startOurs = (model: ModelSize, threads: number): Promise<Peer> =>
-  Peer.start(process.execPath, [path.join(import.meta.dirname, "peers", "trainformer.js")], model, threads);
-const startTorch = (python: string, model: ModelSize, threads: number): Promise<Peer> =>
-  Peer.start(python, [path.resolve("bench/peers/train_gpt.py")], model, threads);
-
-/** PyTorch's modes from the fastest to the slowest, by the fewest milliseconds of a few steps. */
-async function modesBySpeed(python: string, model: ModelSize, threads: number): Promise<string[]> {
-  const peer = await startTorch(python, model, threads);
-  const clock = threads === 1 ? "cpu" : "wall";
-  const best: [string, number][] = [];
-  for (const mode of modes) {
-    await peer.train(warmUps, mode);
-    best.push([mode, Math.min(...(await peer.train(pilotSteps, mode))[clock])]);
-  }
-  peer.stop();
-  return best.sort((a, b) => a[1] - b[1]).map(([mode]) => mode);
-}
-
-interface Side {
-  name: string;
-  version: string;
-  wallMs: number;
-  cpuMs: number;
-  steps: number;
-  loss: number;
-  peakMB: number;
+interface Steps {
+  /** Milliseconds of each step: elapsed, and of CPU time on all threads. */
+  readonly wall: readonly number[];
+  readonly cpu: readonly number[];
+  readonly loss: number;
+  /** The largest memory of the process so far. */
+  readonly peakBytes: number;
 }
 
 interface Runner {
-  name: string;
-  mode: string;
-  peer: Peer;
+  readonly isOurs: boolean;
+  readonly name: string;
+  readonly mode: string;
+  readonly peer: Peer;
 }
 
-/** Lets all take turns until `seconds` have passed. */
-async function takeTurns(runners: readonly Runner[], seconds: number): Promise<Side[]> {
+interface Side {
+  readonly isOurs: boolean;
+  readonly name: string;
+  readonly version: string;
+  readonly wallMs: number;
+  readonly ofCeiling: number;
+  readonly cpuMs: number;
+  readonly steps: number;
+  readonly loss: number;
+  readonly peakMB: number;
+}
+
+/** Undefined, and a line that says so, if the process cannot train that way. */
+async function train({ name, mode, peer }: Runner, steps: number): Promise<Steps | undefined> {
+  const answer = await peer.ask<Steps & { failed?: string }>({ steps, mode });
+  if (answer.failed === undefined) return answer;
+  reportMissing(`${name}, ${mode}`, answer.failed);
+  return undefined;
+}
+
+const torch: PeerProcess = {
+  name: "PyTorch",
+  command: findPython(values.python),
+  args: [path.resolve("bench/peers/train_torch.py")],
+};
+const scriptLibraries: readonly PeerProcess[] = [
+  { ...ourProcess("train_jax"), name: "jax-js" },
+  { ...ourProcess("train_tfjs"), name: "tfjs-wasm" },
+];
+
+/** PyTorch's modes that a pilot finds fastest: of f32, and of all. */
+async function fastestModes(threads: number, setup: object): Promise<string[]> {
+  const peer = await Peer.start(torch, threads, setup);
+  if (peer === undefined) return [];
+  const speeds = new Map<string, number>();
+  const attempt = async (mode: string) => {
+    const runner = { isOurs: false, name: "PyTorch", mode, peer };
+    const first = await train(runner, 1);
+    if (first === undefined) return;
+    const second = (await train(runner, 1))!.wall[0]!;
+    const steps = Math.min(5, Math.ceil(pilotMs / second));
+    const more = second > pilotMs ? [] : (await train(runner, steps))!.wall;
+    speeds.set(mode, Math.min(second, ...more));
+  };
+  const fastest = (dtype: string): string | undefined =>
+    [...speeds.keys()]
+      .filter((mode) => mode.startsWith(dtype))
+      .sort((a, b) => speeds.get(a)! - speeds.get(b)!)[0];
+  for (const dtype of dtypes)
+    for (const attention of ["sdpa", "plain"]) await attempt(`${dtype} ${attention}`);
+  if (!values.eager) for (const dtype of dtypes) await attempt(`${fastest(dtype)} compile`);
+  peer.stop();
+  return [...new Set([fastest("f32")!, fastest("")!])];
+}
+
+/** Lets all take turns until `seconds` have passed; `flops` of a step. */
+async function takeTurns(runners: readonly Runner[], seconds: number, flops: number): Promise<Side[]> {
   const states = [];
-  for (const { name, mode, peer } of runners) {
-    const { wall } = await peer.train(warmUps, mode);
-    const steps = Math.max(1, Math.round(turnMs / wall.at(-1)!));
-    states.push({ name, mode, peer, steps, turns: [] as Steps[] });
+  for (const runner of runners) {
+    const warm = await train(runner, warmUps);
+    if (warm === undefined) continue;
+    const steps = Math.max(1, Math.round(turnMs / warm.wall.at(-1)!));
+    states.push({ runner, steps, turns: [] as Steps[] });
   }
+  const ceiling = ceilingOf({ flops }, info().isa);
+  const least: number[] = [];
   const end = performance.now() + 1000 * seconds;
   for (let turn = 0; turn < fewestTurns || performance.now() < end; turn++) {
-    for (const { peer, mode, steps, turns } of states) turns.push(await peer.train(steps, mode));
+    for (const { runner, steps, turns } of states) {
+      await sleep(pauseMs);
+      turns.push((await train(runner, steps))!);
+    }
+    await sleep(pauseMs);
+    least.push(ceiling.leastMs(await timesOf(ceiling.contestants, 0)));
   }
-  return states.map(({ name, peer, turns }) => {
+  return states.map(({ runner: { isOurs, name, mode, peer }, turns }) => {
     const wall = turns.flatMap((turn) => turn.wall);
     return {
-      name,
+      isOurs,
+      name: mode === "" ? name : `${name}, ${mode}`,
       version: peer.version,
       wallMs: median(wall),
+      ofCeiling: median(least) / median(wall),
       cpuMs: median(turns.flatMap((turn) => turn.cpu)),
       steps: wall.length,
       loss: turns.at(-1)!.loss,
@@ -113,29 +160,34 @@ async function takeTurns(runners: readonly Runner[], seconds: number): Promise<S
 }
 
 interface Result {
-  model: string;
-  threads: number;
-  sides: Side[];
+  readonly model: string;
+  readonly threads: number;
+  readonly sides: readonly Side[];
 }
 
-async function compare(name: string, threads: number): Promise<Result> {
-  const model = modelSizes[name]!;
-  const chosen: string[] = [];
-  if (python) {
-    const ranked = await modesBySpeed(python, model, threads);
-    chosen.push(ranked.find((mode) => mode.startsWith("f32"))!);
-    if (ranked[0] !== chosen[0]) chosen.push(ranked[0]!);
+async function compare(
+  model: string,
+  threads: number,
+  theirs: readonly [PeerProcess, string][],
+): Promise<Result> {
+  const size = modelSizes[model]!;
+  const runners: Runner[] = [];
+  for (const dtype of dtypes) {
+    const name = `trainformer, ${dtype}`;
+    const peer = await Peer.start({ ...ourProcess("trainformer_train"), name }, threads, {
+      model: size,
+      dtype,
+    });
+    if (peer !== undefined) runners.push({ isOurs: true, name, mode: "", peer });
   }
-  const runners: Runner[] = [
-    { name: "trainformer, f32", mode: ourMode, peer: await startOurs(model, threads) },
-  ];
-  for (const mode of chosen) {
-    const peer = await startTorch(python!, model, threads);
-    runners.push({ name: `PyTorch, ${mode}`, mode, peer });
+  for (const [what, mode] of theirs) {
+    const peer = await Peer.start(what, threads, { model: size });
+    if (peer !== undefined) runners.push({ isOurs: false, name: what.name, mode, peer });
   }
-  const sides = await takeTurns(runners, Number(values.seconds));
+  configure("threads", threads);
+  const sides = await takeTurns(runners, Number(values.seconds), flopsOf(size));
   for (const { peer } of runners) peer.stop();
-  return { model: name, threads, sides };
+  return { model, threads, sides };
 }
 
 for (const model of values.model) {
@@ -143,27 +195,65 @@ for (const model of values.model) {
   console.error(`--model must be one of ${Object.keys(modelSizes).join(", ")}; got ${model}`);
   process.exit(1);
 }
-const python = findTorch();
 
 const results: Result[] = [];
 for (const model of values.model) {
-  for (const threads of new Set(values.threads.map(Number))) results.push(await compare(model, threads));
+  for (const threads of new Set(values.threads.map(Number))) {
+    const modes = await fastestModes(threads, { model: modelSizes[model]! });
+    results.push(
+      await compare(
+        model,
+        threads,
+        modes.map((mode) => [torch, mode]),
+      ),
+    );
+    if (model === "char")
+      results.push(
+        await compare(
+          model,
+          threads,
+          scriptLibraries.map((library) => [library, "f32"]),
+        ),
+      );
+  }
 }
-const rows = results.flatMap(({ model, threads, sides: [ours, ...theirs] }) =>
-  [ours!, ...theirs].map((side) => [
+
+const rows = results.flatMap(({ model, threads, sides }) => {
+  const ours = sides.filter(({ isOurs }) => isOurs);
+  const f32 = ours[0]!;
+  const best = ours.reduce((a, b) => (b.wallMs < a.wallMs ? b : a));
+  return sides.map((side) => [
     model,
     String(threads),
     side.name,
     side.wallMs,
-    side === ours ? undefined : times(side.wallMs / ours!.wallMs),
-    side.cpuMs,
-    side === ours ? undefined : times(side.cpuMs / ours!.cpuMs),
+    percent(side.ofCeiling),
+    side.isOurs ? undefined : times(side.wallMs / f32.wallMs),
+    side.isOurs ? undefined : times(side.wallMs / best.wallMs),
     show(side.peakMB),
+    side.isOurs ? undefined : times(f32.peakMB / side.peakMB),
     side.loss,
     String(side.steps),
-  ]),
+  ]);
+});
+const head = [
+  "model",
+  "threads",
+  "",
+  "ms",
+  "of ceiling",
+  "ours f32",
+  "ours best",
+  "peak MB",
+  "ours f32 peak",
+  "loss",
+  "steps",
+];
+const versions = new Map(
+  results.flatMap(({ sides }) =>
+    sides.filter(({ isOurs }) => !isOurs).map(({ name, version }) => [name.split(",")[0]!, version] as const),
+  ),
 );
-const head = ["model", "threads", "", "ms", "ratio", "CPU ms", "ratio", "peak MB", "loss", "steps"];
-const version = results[0]?.sides[1]?.version;
-console.log(`${version ? `PyTorch ${version}\n\n` : ""}${formatTable(head, rows, 3)}`);
+const notes = [[...versions].map(([name, version]) => `${name} ${version}`).join("; "), ...missing];
+publish({ program: "train", notes, head, rows, left: 3 }, values.discard);
 if (values.json) console.log(JSON.stringify({ isa: info().isa, results }));

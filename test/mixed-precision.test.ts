@@ -1,3 +1,4 @@
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   AdamW,
@@ -21,6 +22,7 @@ import {
   tensor,
 } from "../src/index.ts";
 import { configure, info } from "../src/native.ts";
+import { root, run } from "./child.ts";
 
 const isas = info()
   .isas.filter(({ supported }) => supported)
@@ -253,6 +255,18 @@ describe("a model in bf16", () => {
         message: expect.stringContaining('must be "f32" or "bf16"'),
       }),
     );
+  });
+
+  test("says once, where products of bf16 are computed in f32, that it is slower", async () => {
+    const program = `
+      import { GPT } from ${JSON.stringify(path.join(root, "dist/index.js"))};
+      const config = { vocabSize: 5, contextLength: 4, numLayers: 1, numHeads: 1, hiddenSize: 8, dtype: "bf16" };
+      new GPT(config), new GPT(config);`;
+    const { status, stderr } = await run(process.execPath, ["--input-type=module", "-e", program], {
+      env: { ...process.env, TRAINFORMER_ISA: "scalar" },
+    });
+    expect(status, stderr).toBe(0);
+    expect(stderr.match(/WARN_SLOW_BF16/g)).toHaveLength(1);
   });
 
   test("the chunked head takes a weight in f32", async () => {

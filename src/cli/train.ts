@@ -27,6 +27,7 @@ const options = {
   width: defaultsTo(128, integer(1, "width of the stream")),
   context: defaultsTo(64, integer(1, "characters that the model sees")),
   activation: defaultsTo("gelu", oneOf(["gelu", "geluTanh", "relu", "silu"], "of the MLPs")),
+  dtype: defaultsTo("f32", oneOf(["f32", "bf16"], "in which the model computes; bf16: parameters stay f32")),
   noBias: flag("leaves out the biases of linear maps and normalizations"),
   dropout: defaultsTo(0, number(0, "part of the activations that is dropped", 1)),
   batch: defaultsTo(12, integer(1, "windows of --context characters a step")),
@@ -67,6 +68,7 @@ function newModel(o: Values<typeof options>, vocabSize: number): GPT {
     numHeads: o.heads,
     hiddenSize: o.width,
     activation: o.activation,
+    dtype: o.dtype,
     bias: !o.noBias,
     dropout: o.dropout,
     seed: o.seed,
@@ -115,6 +117,7 @@ export const command = defineCommand({
       [
         `trainformer ${version}`,
         `cpu ${isa}`,
+        ...(o.dtype === "bf16" ? ["bf16"] : []),
         `${threads} thread${threads === 1 ? "" : "s"}`,
         `${formatCount(parameters)} parameters`,
         `${formatBytes(corpus.bytes)} text, ${corpus.tokenizer.size} characters`,

@@ -239,10 +239,15 @@ export class GPT extends Module<[ids: Tensor, input?: GPTInput], GPTOutput> {
     await writeSafetensors(path.join(folder, "model.safetensors"), tensors);
   }
 
-  /** Reads what `savePretrained`, or Hugging Face for a GPT-2, has written. @throws ERR_CHECKPOINT */
-  static async fromPretrained(folder: string): Promise<GPT> {
+  /**
+   * Reads what `savePretrained`, or Hugging Face for a GPT-2, has written.
+   *
+   * @param options.dtype in which the model computes; see GPTConfig. Default "f32"
+   * @throws ERR_CHECKPOINT
+   */
+  static async fromPretrained(folder: string, options: Pick<GPTConfig, "dtype"> = {}): Promise<GPT> {
     const configPath = path.join(folder, "config.json");
-    const model = new GPT(fromGPT2Config(await readJSON(configPath), configPath));
+    const model = new GPT({ ...fromGPT2Config(await readJSON(configPath), configPath), ...options });
     const file = path.join(folder, "model.safetensors");
     model.loadGPT2Tensors((await readSafetensors(file)).tensors, file);
     return model;

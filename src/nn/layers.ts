@@ -1,6 +1,7 @@
 import type { Dtype } from "../dtype.ts";
 import { checkInteger, checkNumber, DtypeError } from "../errors.ts";
 import { full, ones, rand, randn, zeros } from "../ops/creation.ts";
+import { multipliesBf16, settings } from "../native.ts";
 import { dropout } from "../ops/dropout.ts";
 import { embedding } from "../ops/embedding.ts";
 import { layerNorm } from "../ops/layernorm.ts";
@@ -9,10 +10,19 @@ import { rmsNorm } from "../ops/rmsnorm.ts";
 import type { Tensor } from "../tensor.ts";
 import { Module, type Parameter, parameter } from "./module.ts";
 
-/** Throws unless `dtype` is one in which models compute. */
-export function checkActivationDtype<T extends Dtype | undefined>(name: string, dtype: T): T {
+let warned = false;
+
+/** Throws unless `dtype` is one in which models compute. Says once if it is slower than f32 on this processor. */
+function checkActivationDtype<T extends Dtype | undefined>(name: string, dtype: T): T {
   if (dtype !== undefined && dtype !== "f32" && dtype !== "bf16") {
     throw new DtypeError(`${name} must be "f32" or "bf16"; got ${String(dtype)}`);
+  }
+  if (dtype === "bf16" && !multipliesBf16() && !warned) {
+    warned = true;
+    process.emitWarning(
+      `${settings.isa} has no instructions for products of bf16: they are computed in f32, which is slower than a model in f32`,
+      { type: "TrainformerWarning", code: "WARN_SLOW_BF16" },
+    );
   }
   return dtype;
 }

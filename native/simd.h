@@ -93,7 +93,8 @@ template <int N>
 inline WordVec<N> widen(HalfVec<N> v) {
 #if defined(__AVX512F__)
   if constexpr (N == 16) return (WordVec<N>)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)v);
-#elif defined(__AVX2__)
+#endif
+#if defined(__AVX2__)
   if constexpr (N == 8) return (WordVec<N>)_mm256_cvtepu16_epi32((__m128i)v);
 #elif defined(TRAINFORMER_NEON)
   if constexpr (N == 4) return (WordVec<N>)vmovl_u16((uint16x4_t)v);

@@ -30,7 +30,10 @@ struct RowPanels {
   Index start(Index p) const { return M * p / panels; }
   Index count(Index p) const { return start(p + 1) - start(p); }
   Index width(Index p) const { return kAmx ? kGemm.rows : count(p); }
-  Index offset(Index p) const { return kAmx ? p * kGemm.rows : start(p); }  // in words of a packed row
+  Index available(Index p) const { return M - start(p); }
+  static constexpr Index kGap = kGemm.lanes;  // a vector may reach beyond its panel
+  // Where the packed panel begins, `words` long.
+  Index place(Index p, Index words) const { return (kAmx ? p * kGemm.rows : start(p)) * words + p * kGap; }
 };
 
 // `total` panels in `chunks` chunks of the same size but for one.
@@ -65,7 +68,7 @@ inline ChunkGrid cut_into_chunks(Index row_panels, Index column_panels, Index K)
 inline void pack_a(const Product& p, const RowPanels& rows, Index first, Index end, Index k, Index K, float* to) {
   if constexpr (!kAmx) return pack_panels(p.a.from(0, k), rows, first, end, K, to);
   for (Index i = first; i < end; ++i)
-    pack_tiles(p.a.from(rows.start(i), k), rows.count(i), K, to + (i - first) * kGemm.rows * words_of(K));
+    pack_tiles(p.a.from(rows.start(i), k), rows.count(i), K, to + rows.place(i, words_of(K)) - rows.place(first, words_of(K)));
 }
 
 // Where panel j begins, `words` further along K.
@@ -86,11 +89,7 @@ struct Block {
   bool add, last;  // whether there are earlier K blocks in `partial`, and later ones
 };
 
-// Packs, for all threads, the panels of a and of b that a block needs, as far as there is a place for them. Each
-// panel of a has room for `lanes` words more (see pack_panel).
-inline Index packed_row(const RowPanels& rows, Index i, Index words) {
-  return rows.offset(i) * words + i * kGemm.lanes;
-}
+// Packs, for all threads, the panels of a and of b that a block needs, as far as there is a place for them.
 inline void pack_block(const Product& p, const Block& block, float* a, float* b) {
   const Index K = block.K, words = words_of(K);
   const Index few = max(1, kGrain / max(1, K * kGemm.rows));
@@ -99,9 +98,8 @@ inline void pack_block(const Product& p, const Block& block, float* a, float* b)
   for_chunks(a_chunks + b_chunks, p.alone, [&](Index chunk) {
     if (chunk < a_chunks) {
       const Index first = block.panel + chunk * few, end = min(block.panel + block.panels, first + few);
-      for (Index i = first; i < end; ++i)
-        pack_a(p, block.rows, i, i + 1, block.k, K,
-               a + packed_row(block.rows, i, words) - packed_row(block.rows, block.panel, words));
+      pack_a(p, block.rows, first, end, block.k, K,
+             a + block.rows.place(first, words) - block.rows.place(block.panel, words));
     } else {
       const Index first = (chunk - a_chunks) * group, end = min(block.columns.panels, first + group);
       pack_panels(p.b.from(block.n, block.k), block.columns, first, end, K, b + block.columns.start(first) * words);
@@ -120,11 +118,11 @@ inline void multiply_block(const Product& p, const Block& block, const Epilogue&
     const Index first = block.panel + grid.rows.start(row_chunk);
     const Index end = block.panel + grid.rows.start(row_chunk + 1);
     Scratch scratch;
-    float* own = block.a ? nullptr : scratch.floats((rows.offset(end) - rows.offset(first)) * words + kGemm.lanes);
+    float* own = block.a ? nullptr : scratch.floats(rows.place(end, words) - rows.place(first, words));
     if (own) pack_a(p, rows, first, end, block.k, block.K, own);
     const auto a = [&](Index i) {
-      return own ? own + (rows.offset(i) - rows.offset(first)) * words
-                 : block.a + packed_row(rows, i, words) - packed_row(rows, block.panel, words);
+      return own ? own + rows.place(i, words) - rows.place(first, words)
+                 : block.a + rows.place(i, words) - rows.place(block.panel, words);
     };
     alignas(64) float own_tile[kGemm.tile()];
     [[maybe_unused]] const TileRegisters registers;
@@ -151,8 +149,8 @@ inline void multiply_few_rows(const Product& p, Index depth, const Epilogue& epi
   const ColumnPanels columns{p.N};
   const Index length = words_of(p.K);
   Scratch scratch;
-  float* a = scratch.floats(rows.offset(rows.panels) * length + rows.panels * kGemm.lanes);
-  const auto panel = [&](Index i) { return a + rows.offset(i) * length + i * kGemm.lanes; };
+  float* a = scratch.floats(rows.place(rows.panels, length));
+  const auto panel = [&](Index i) { return a + rows.place(i, length); };
   for_chunks(rows.panels, p.alone || p.M * p.K < kGrain,
              [&](Index i) { pack_a(p, rows, i, i + 1, 0, p.K, panel(i)); });
   const Cut cut{columns.panels, min(columns.panels, kChunks)};

@@ -102,9 +102,10 @@ inline void clear_words(float* to, Index count) { __builtin_memset(to, 0, count 
 // One panel of `count` of i, [words][width]. A panel of b has whole vectors; what lies beyond count in the last
 // one becomes copies or zeros: nobody reads those sums, but stale subnormals would slow them. A panel of a has
 // width = count; the last vector of a word may reach into the next word, which is written later (hence the last
-// vectors first where squares of several words are stored), so that `to` needs room for `lanes` words more. `streams`: to memory, past the caches (see stream); width is whole vectors.
+// vectors first where squares of several words are stored), so that `to` needs room for `lanes` words more. Beyond
+// its own i, up to `available` of them may be read. `streams`: to memory, past the caches (see stream); width is whole vectors.
 template <bool streams = false, class T>
-inline void pack_panel(const OperandOf<T>& from, Index count, Index width, Index K, float* to) {
+inline void pack_panel(const OperandOf<T>& from, Index count, Index available, Index width, Index K, float* to) {
   constexpr int N = kGemm.lanes;
   const Index whole = K / kWordElements, used = (K + kWordElements - 1) / kWordElements;
   const auto put = [](float* p, Vec<N> v) { streams ? stream<N>(p, v) : store<N>(p, v); };
@@ -112,8 +113,9 @@ inline void pack_panel(const OperandOf<T>& from, Index count, Index width, Index
     for (Index w = 0; w < used; ++w) {
       float* to_w = to + w * width;
       Index i = 0;
-      for (; i + N <= count; i += N) put(to_w + i, words_along_i<N>(from, i, w, K));
-      if (i == count) continue;
+      const Index limit = width == count ? available : count;
+      for (; i < count && i + N <= limit; i += N) put(to_w + i, words_along_i<N>(from, i, w, K));
+      if (i >= count) continue;
       if (width > count) store<N>(to_w + i, Vec<N>{});
       copy_run<N / 2>(from, i, w, K, to_w + i, count - i);
     }
@@ -165,7 +167,8 @@ inline void pack_tiles(const OperandOf<T>& from, Index count, Index K, float* to
   }
 }
 
-// Panels [first, end) one after another, panel p with count(p) of i from start(p) on, width(p) wide.
+// Panels [first, end) one after another, panel p with count(p) of i from start(p) on, width(p) wide, with gaps of
+// kGap words between them.
 template <class T, class Partition>
 inline void pack_panels(const OperandOf<T>& from, const Partition& panels, Index first, Index end, Index K,
                         float* to) {
@@ -174,8 +177,9 @@ inline void pack_panels(const OperandOf<T>& from, const Partition& panels, Index
   for (Index k = 0; k < K; k += step)
     for (Index p = first; p < end; ++p) {
       const Index width = panels.width(p);
-      pack_panel(from.from(panels.start(p), k), panels.count(p), width, min(step, K - k),
-                 to + (panels.start(p) - panels.start(first)) * words_of(K) + k / kWordElements * width);
+      pack_panel(from.from(panels.start(p), k), panels.count(p), panels.available(p), width, min(step, K - k),
+                 to + (panels.start(p) - panels.start(first)) * words_of(K) + (p - first) * Partition::kGap +
+                     k / kWordElements * width);
     }
 }
 

@@ -13,6 +13,8 @@ struct ColumnPanels {
   Index count(Index p) const { return min(kGemm.columns(), N - start(p)); }
   Index vectors(Index p) const { return ceil_div(count(p), kGemm.lanes); }
   Index width(Index p) const { return vectors(p) * kGemm.lanes; }
+  Index available(Index p) const { return count(p); }
+  static constexpr Index kGap = 0;
 };
 
 // Whether `packed`, if there is one, has the room for b [K, N]; a fault is reported if not.
@@ -33,9 +35,9 @@ inline void pack_part(const OperandOf<float>& from, Index N, Index K, Index n, I
     const Index p = i / kGemm.columns(), width = panels.width(p);
     float* to = packed + i * words_of(K) + k / kWordElements * width;
     if (N * words_of(K) >= kStreamedWords)
-      pack_panel<true>(from.from(i, 0), panels.count(p), width, depth, to);
+      pack_panel<true>(from.from(i, 0), panels.count(p), panels.count(p), width, depth, to);
     else
-      pack_panel(from.from(i, 0), panels.count(p), width, depth, to);
+      pack_panel(from.from(i, 0), panels.count(p), panels.count(p), width, depth, to);
   }
 }
 

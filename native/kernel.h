@@ -6,7 +6,8 @@
 
 namespace ISA {
 
-// A row of elements; row[i] loads lanes as f32, row.set(i, v) stores them rounded to T.
+// A row of elements; row[i] loads lanes as f32, row.set(i, v) stores them rounded to T, row.set(i, v, true) past the
+// caches: see streams().
 template <class T>
 struct Row {
   T* p;
@@ -14,6 +15,8 @@ struct Row {
   Vec<N> operator[](Lanes<N> i) const { return load<N>(p + i.at); }
   template <int N>
   void set(Lanes<N> i, Vec<N> v) const { store<N>(p + i.at, v); }
+  template <int N>
+  void set(Lanes<N> i, Vec<N> v, bool streams) const { streams ? stream<N>(p + i.at, v) : store<N>(p + i.at, v); }
   template <int N>
   void add(Lanes<N> i, Vec<N> v) const { store<N>(p + i.at, load<N>(p + i.at) + v); }
 };
@@ -27,7 +30,9 @@ struct Typed : View {
     return static_cast<T*>(data) + offset;
   }
   template <class... I>
-  Row<T> row(I... i) const { return {at(i...)}; }
+  Row<T> row(I... i) const {
+    return {at(i...)};
+  }
   explicit operator bool() const { return data != nullptr; }
 };
 
@@ -85,10 +90,37 @@ inline void parallel_rows(Index rows, Index cost, const F& f) {
   });
 }
 
+// Whether to store the `count` elements of y, which are not read here, past the caches. That spares reading y first,
+// and nothing is lost if y is too large to be found in a cache afterwards. (Measured: from 8 MiB on an operation and
+// the next one that reads its result are faster, below slower.) `strides`: of the rows of y, joined by |.
+constexpr Index kStreamBytes = Index{8} << 20;
+template <class T>
+inline bool streams(const T* y, Index count, Index strides = 0) {
+  const std::uintptr_t places =
+      reinterpret_cast<std::uintptr_t>(y) | (static_cast<std::uintptr_t>(strides) * sizeof(T));
+  return kLanes > 1 && places % 64 == 0 && count * Index{sizeof(T)} >= kStreamBytes;
+}
+
 // f(lanes) over [0, count), in parallel.
 template <class F>
 inline void parallel_each(Index count, const F& f) {
   parallel(ceil_div(count, kGrain), [&](Index chunk) { each(chunk * kGrain, min(count, (chunk + 1) * kGrain), f); });
+}
+
+// y = f(lanes) over all of y, in parallel. An f that captures by value is not read from memory again after each store.
+template <class T, class F>
+inline void parallel_map(const Typed<T>& y, const F& f) {
+  const Index count = y.size[0];
+  const bool past = streams(y.at(), count);
+  parallel(ceil_div(count, kGrain), [&](Index chunk) {
+    const Index begin = chunk * kGrain, end = min(count, begin + kGrain);
+    const Row<T> to = y.row();
+    const F own = f;
+    if (past)
+      each(begin, end, [=](auto i) { to.set(i, own(i), true); });
+    else
+      each(begin, end, [=](auto i) { to.set(i, own(i)); });
+  });
 }
 
 // f(n, rows...) for each row n, where rows[k] is a private f32 row of into[k].size[0] elements that f adds to. The

@@ -1,7 +1,6 @@
 // Lanes of f32 in the width of the instruction set, and the functions that kernels need on them.
 //
-// Elementary functions follow Cody & Waite range reduction with minimax polynomials; errors are measured against f64
-// over the whole range by test/simd.test.ts.
+// Elementary functions are within 2 ulp of the exact value: test/simd.test.ts compares them with f64 over their range.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -70,25 +69,7 @@ inline Vec<N> load(const float* p) { return read_vector<Vec<N>>(p); }
 template <int N>
 inline void store(float* p, Vec<N> v) { write_vector(p, v); }
 
-// Whole vectors to memory that is not read soon: past the caches, without reading the lines first. `p` must be aligned
-// to the vector; what another thread reads later needs finish_streams() before this one is done.
-template <int N>
-inline void stream(float* p, Vec<N> v) {
-#if defined(__AVX512F__)
-  if constexpr (N == 16) return _mm512_stream_ps(p, (__m512)v);
-#endif
-#if defined(__AVX2__)
-  if constexpr (N == 8) return _mm256_stream_ps(p, (__m256)v);
-#endif
-  store<N>(p, v);
-}
-inline void finish_streams() {
-#if defined(__AVX2__)
-  _mm_sfence();
-#endif
-}
-
-// Lanes of 16 bits to 32 and back. (GCC 12 converts them in detours.)
+// Words from and to their lower halves. (What the compiler makes of a conversion by itself takes more instructions.)
 template <int N>
 inline WordVec<N> widen(HalfVec<N> v) {
 #if defined(__AVX512F__)
@@ -105,6 +86,7 @@ template <int N>
 inline HalfVec<N> narrow(WordVec<N> v) {
 #if defined(__AVX512F__)
   if constexpr (N == 16) return (HalfVec<N>)_mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)v);
+  if constexpr (N == 8) return (HalfVec<N>)_mm256_cvtepi32_epi16((__m256i)v);
 #elif defined(TRAINFORMER_NEON)
   if constexpr (N == 4) return (HalfVec<N>)vmovn_u32((uint32x4_t)v);
 #endif
@@ -121,12 +103,35 @@ inline WordVec<N> rounded_bits(Vec<N> v) {
   const WordVec<N> nan = (u >> 16) | 0x40;
   return (u & 0x7fffffff) > 0x7f800000 ? nan : rounded;
 }
+// The same, narrowed; the processor's own instruction makes subnormals zero.
 template <int N>
-inline void store(bf16* p, Vec<N> v) {
+inline HalfVec<N> rounded(Vec<N> v) {
 #if defined(__AVX512BF16__)
-  if constexpr (N == 16) return write_vector(p, _mm512_cvtneps_pbh((__m512)v));
+  if constexpr (N == 16) return (HalfVec<N>)_mm512_cvtneps_pbh((__m512)v);
 #endif
-  write_vector(p, narrow<N>(rounded_bits<N>(v)));
+  return narrow<N>(rounded_bits<N>(v));
+}
+template <int N>
+inline void store(bf16* p, Vec<N> v) { write_vector(p, rounded<N>(v)); }
+
+// Stores past the caches, to multiples of the size of what is stored. Other threads see it after parallel_chunks.
+template <int N>
+inline void stream(float* p, Vec<N> v) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return _mm512_stream_ps(p, (__m512)v);
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) return _mm256_stream_ps(p, (__m256)v);
+#endif
+  store<N>(p, v);
+}
+template <int N>
+inline void stream(bf16* p, Vec<N> v) {
+#if defined(__AVX2__)
+  if constexpr (N == 16) return _mm256_stream_si256((__m256i*)p, (__m256i)rounded<N>(v));
+  if constexpr (N == 8) return _mm_stream_si128((__m128i*)p, (__m128i)rounded<N>(v));
+#endif
+  store<N>(p, v);
 }
 
 inline float to_float(float x) { return x; }
@@ -144,16 +149,42 @@ inline void each(Index begin, Index end, const F& f) {
 template <class F>
 inline void each(Index count, const F& f) { each(0, count, f); }
 
+// b where either is NaN.
 template <int N>
-inline Vec<N> max(Vec<N> a, Vec<N> b) { return a > b ? a : b; }
+inline Vec<N> max(Vec<N> a, Vec<N> b) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (Vec<N>)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b);
+#endif
+  return a > b ? a : b;
+}
 template <int N>
-inline Vec<N> min(Vec<N> a, Vec<N> b) { return a < b ? a : b; }
+inline Vec<N> min(Vec<N> a, Vec<N> b) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return (Vec<N>)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b);
+#endif
+  return a < b ? a : b;
+}
 
+// f over all lanes: of the halves of a vector, then of the halves of that.
+template <int N, class F>
+inline float fold_lanes(Vec<N> v, const F& f) {
+  if constexpr (N == 16) {
+    return fold_lanes<8>(f(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),
+                           __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15)),
+                         f);
+  } else if constexpr (N == 8) {
+    return fold_lanes<4>(f(__builtin_shufflevector(v, v, 0, 1, 2, 3), __builtin_shufflevector(v, v, 4, 5, 6, 7)), f);
+  } else if constexpr (N == 4) {
+    const Vec<4> pairs = f(v, (Vec<4>)__builtin_shufflevector(v, v, 2, 3, 2, 3));
+    return f(pairs, (Vec<4>)__builtin_shufflevector(pairs, pairs, 1, 1, 1, 1))[0];
+  } else {
+    static_assert(N == 1);
+    return v[0];
+  }
+}
 template <int N>
 inline float add_lanes(Vec<N> v) {
-  float total = 0;
-  for (int k = 0; k < N; ++k) total += v[k];
-  return total;
+  return fold_lanes<N>(v, [](auto a, auto b) { return a + b; });
 }
 
 // Σ f(i): four independent vector sums, so that the additions overlap and their errors stay small.
@@ -173,14 +204,49 @@ inline float sum(Index count, const F& f) {
   return add_lanes<kLanes>((a + b) + (c + d)) + tail;
 }
 
+// Several sums in one pass, into totals: f(i) returns their terms.
+template <int N, int K>
+struct Terms {
+  Vec<N> of[K];
+};
+template <int K, class F>
+inline void sums(Index count, float (&totals)[K], const F& f) {
+  constexpr int kChains = 4;
+  Vec<kLanes> chain[kChains][K] = {};
+  float tail[K] = {};
+  Index i = 0;
+  for (; i + kChains * kLanes <= count; i += kChains * kLanes)
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) {
+      const Terms<kLanes, K> terms = f(Lanes<kLanes>{i + c * kLanes});
+      for (int k = 0; k < K; ++k) chain[c][k] += terms.of[k];
+    }
+  for (; i + kLanes <= count; i += kLanes) {
+    const Terms<kLanes, K> terms = f(Lanes<kLanes>{i});
+    for (int k = 0; k < K; ++k) chain[0][k] += terms.of[k];
+  }
+  for (; i < count; ++i) {
+    const Terms<1, K> terms = f(Lanes<1>{i});
+    for (int k = 0; k < K; ++k) tail[k] += terms.of[k][0];
+  }
+  for (int k = 0; k < K; ++k)
+    totals[k] = add_lanes<kLanes>((chain[0][k] + chain[1][k]) + (chain[2][k] + chain[3][k])) + tail[k];
+}
+
 // max f(i); -inf for an empty row. NaN is not looked for.
 template <class F>
 inline float maximum(Index count, const F& f) {
-  Vec<kLanes> best = splat<kLanes>(-__builtin_inff());
+  Vec<kLanes> a = splat<kLanes>(-__builtin_inff()), b = a, c = a, d = a;
   Index i = 0;
-  for (; i + kLanes <= count; i += kLanes) best = max<kLanes>(best, f(Lanes<kLanes>{i}));
-  float result = -__builtin_inff();
-  for (int k = 0; k < kLanes; ++k) result = best[k] > result ? best[k] : result;
+  for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
+    a = max<kLanes>(a, f(Lanes<kLanes>{i}));
+    b = max<kLanes>(b, f(Lanes<kLanes>{i + kLanes}));
+    c = max<kLanes>(c, f(Lanes<kLanes>{i + 2 * kLanes}));
+    d = max<kLanes>(d, f(Lanes<kLanes>{i + 3 * kLanes}));
+  }
+  for (; i + kLanes <= count; i += kLanes) a = max<kLanes>(a, f(Lanes<kLanes>{i}));
+  a = max<kLanes>(max<kLanes>(a, b), max<kLanes>(c, d));
+  float result = fold_lanes<kLanes>(a, [](auto u, auto v) { return u > v ? u : v; });
   for (; i < count; ++i) {
     const float x = f(Lanes<1>{i})[0];
     result = x > result ? x : result;
@@ -188,12 +254,32 @@ inline float maximum(Index count, const F& f) {
   return result;
 }
 
-// eˣ. x = n·ln 2 + r with |r| ≤ ln 2 / 2, eʳ by a polynomial of degree 6, 2ⁿ in two factors, of which only the second
-// rounds: subnormal results are right, below them comes 0 and above the largest finite number inf.
+#if defined(__AVX512F__)
+// eˣ = 2ⁿ · 2^(k/16) · eʳ with |r| ≤ ln 2 / 32: 2^(k/16) out of a register, eʳ by a polynomial of degree 3.
+// Multiplications are what limits a loop of these, and this way takes few.
+inline Vec<16> exp_by_table(Vec<16> clamped) {
+  const Vec<16> table = {1.f,         1.04427378f, 1.09050773f, 1.13878863f, 1.18920712f, 1.24185781f,
+                         1.29683955f, 1.35425555f, 1.41421356f, 1.47682615f, 1.54221083f, 1.61049033f,
+                         1.68179283f, 1.75625216f, 1.83400809f, 1.91520656f};
+  const Vec<16> magic = splat<16>(786432.f);  // 1.5·2¹⁹: adding it rounds to sixteenths, k in the lowest bits
+  const Vec<16> shifted = clamped * 1.44269504088896341f + magic;
+  const Vec<16> n = shifted - magic;
+  const Vec<16> r = (clamped - n * 0.693147182f) + n * 1.904654e-9f;
+  const Vec<16> power = (Vec<16>)_mm512_maskz_permutexvar_ps(0xffff, (__m512i)shifted, (__m512)table);
+  const Vec<16> p = (1.66666672e-1f * r + 0.5f) * r + 1.f;
+  return (Vec<16>)_mm512_maskz_scalef_ps(0xffff, (__m512)((power * r) * p + power), (__m512)n);
+}
+#endif
+
+// eˣ, subnormal results too; 0 below them and inf above the largest finite number. x = n·ln 2 + r with |r| ≤ ln 2 / 2,
+// eʳ by a polynomial of degree 6, 2ⁿ in two factors, of which only the second rounds.
 template <int N>
 inline Vec<N> exp(Vec<N> x) {
   const Vec<N> low = splat<N>(-104.f), high = splat<N>(89.f);
-  const Vec<N> clamped = x < low ? low : (x > high ? high : x);
+  const Vec<N> clamped = min<N>(high, max<N>(low, x));  // in this order NaN stays
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return exp_by_table(clamped);
+#endif
   const Vec<N> magic = splat<N>(12582912.f);  // 1.5·2²³: adding it rounds to an integer
   const Vec<N> shifted = clamped * 1.44269504088896341f + magic;
   const Vec<N> n = shifted - magic;
@@ -203,69 +289,41 @@ inline Vec<N> exp(Vec<N> x) {
   p = p * r + 4.16683927e-2f;
   p = p * r + 1.66665196e-1f;
   p = p * r + 4.9999994e-1f;
-  p = p * (r * r) + r + 1.f;
-#if defined(__AVX512F__)
-  if constexpr (N == 16) return (Vec<N>)_mm512_maskz_scalef_ps(0xffff, (__m512)p, (__m512)n);
-#endif
+  p = p * r + 1.f;
+  p = p * r + 1.f;
   const IntVec<N> k = __builtin_convertvector(n, IntVec<N>);
   const IntVec<N> half = k >> 1;
   const Vec<N> first = (Vec<N>)((half + 127) << 23), second = (Vec<N>)((k - half + 127) << 23);
   return p * first * second;
 }
 
+// Whether a comparison holds in any lane.
 template <int N>
-inline Vec<N> sigmoid(Vec<N> x) { return 1.f / (1.f + exp<N>(-x)); }
+inline bool any(IntVec<N> holds) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return _mm512_movepi32_mask((__m512i)holds) != 0;
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) return _mm256_movemask_ps((__m256)holds) != 0;
+#endif
+  bool result = false;
+  for (int k = 0; k < N; ++k) result |= holds[k] != 0;
+  return result;
+}
 
 template <int N>
 inline Vec<N> abs(Vec<N> x) { return (Vec<N>)((WordVec<N>)x & 0x7fffffff); }
-template <int N>
-inline Vec<N> copysign(Vec<N> magnitude, Vec<N> sign) {
-  return (Vec<N>)(((WordVec<N>)magnitude & 0x7fffffff) | ((WordVec<N>)sign & 0x80000000u));
-}
 
-// tanh x: an odd polynomial below 0.625 (where the other form cancels), else 1 − 2 / (e²ˣ + 1).
+// 1 / x for 2⁻¹²⁶ ≤ |x| ≤ 2¹²⁶, to 1 ulp: division is slow where vectors are long, a step of Newton's method is not.
 template <int N>
-inline Vec<N> tanh(Vec<N> x) {
-  const Vec<N> a = abs<N>(x), z = x * x;
-  Vec<N> p = splat<N>(-5.71700325e-3f);
-  p = p * z + 2.06505507e-2f;
-  p = p * z + -5.37434891e-2f;
-  p = p * z + 1.33314908e-1f;
-  p = p * z + -3.33332837e-1f;
-  const Vec<N> small = p * z * x + x;
-  const Vec<N> large = copysign<N>(1.f - 2.f / (exp<N>(a + a) + 1.f), x);
-  return a < 0.625f ? small : large;
-}
-
-// e^(a²) · erfc a for 0 ≤ a ≤ 10, and held beyond, where e^(−a²) is 0: a polynomial in w = 0.45a / (1 + 0.45a),
-// best where erfc counts (1 ulp at 0, 4e-6 relative at 10).
-template <int N>
-inline Vec<N> erfcx(Vec<N> a) {
-  const Vec<N> ka = 0.45f * (a > 10.f ? splat<N>(10.f) : a), w = ka / (1.f + ka);
-  Vec<N> p = splat<N>(3.15148011e-2f);
-  p = p * w + -1.79481328e-1f;
-  p = p * w + 2.46315643e-1f;
-  p = p * w + 1.14026219e-1f;
-  p = p * w + -2.47288972e-1f;
-  p = p * w + -8.88682127e-1f;
-  p = p * w + 2.43093944f;
-  p = p * w + -2.50751352f;
-  return p * w + 1.f;
-}
-
-// erf x: an odd polynomial below 0.85, else 1 − erfc x.
-template <int N>
-inline Vec<N> erf(Vec<N> x) {
-  const Vec<N> a = abs<N>(x), z = x * x;
-  Vec<N> p = splat<N>(7.85386583e-5f);
-  p = p * z + -8.01019778e-4f;
-  p = p * z + 5.18832868e-3f;
-  p = p * z + -2.68538129e-2f;
-  p = p * z + 1.12835854e-1f;
-  p = p * z + -3.76126260e-1f;
-  p = p * z + 1.28379107e-1f;
-  const Vec<N> large = copysign<N>(1.f - exp<N>(-z) * erfcx<N>(a), x);
-  return a < 0.85f ? p * x + x : large;
+inline Vec<N> reciprocal(Vec<N> x) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    const Vec<N> guess = (Vec<N>)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);
+    return guess + guess * (1.f - x * guess);
+  }
+#endif
+  return 1.f / x;
 }
 
 }  // namespace ISA

@@ -16,10 +16,15 @@ namespace {
 
 #if defined(__x86_64__)
 inline void relax() { __builtin_ia32_pause(); }
-#elif defined(__aarch64__)
+// What a kernel stored past the caches is seen by whoever is told afterwards that the kernel ended.
+inline void finish_stores() { __builtin_ia32_sfence(); }
+#else
+#if defined(__aarch64__)
 inline void relax() { asm volatile("yield"); }
 #else
 inline void relax() {}
+#endif
+inline void finish_stores() {}
 #endif
 
 constexpr int kSpins = 4000;  // some tens of microseconds, then sleep
@@ -59,18 +64,20 @@ class Pool {
 
   static void work_alone(Index chunks, void (*body)(void*, Index), void* closure) {
     for (Index i = 0; i < chunks; ++i) {
-      if (current_context && current_context->stopping.load(std::memory_order_relaxed)) return;
+      if (current_context && current_context->stopping.load(std::memory_order_relaxed)) break;
       body(closure, i);
     }
+    finish_stores();
   }
 
   void take_chunks() {
     KernelContext* context = context_;
     for (;;) {
       const Index i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= chunks_ || (context && context->stopping.load(std::memory_order_relaxed))) return;
+      if (i >= chunks_ || (context && context->stopping.load(std::memory_order_relaxed))) break;
       body_(closure_, i);
     }
+    finish_stores();
   }
 
   // As many as the system grants: the caller does what is left.

@@ -11,7 +11,14 @@ test.skipIf(isSanitized || process.platform !== "linux")(
     const env = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST")),
     );
-    const args = [path.join(root, "scripts/sanitize.mjs"), "test/ops", "test/border", "test/mixed-precision", "-t", quick];
+    const args = [
+      path.join(root, "scripts/sanitize.mjs"),
+      "test/ops",
+      "test/border",
+      "test/mixed-precision",
+      "-t",
+      quick,
+    ];
     const { status, stdout, stderr } = await run(process.execPath, args, {
       cwd: root,
       env: { ...env, NO_COLOR: "1" },

@@ -11,7 +11,6 @@
 //
 //   epilogue(tile, stride, m, n, rows, columns)    y[m + r, n + c] from tile[r · stride + c]
 //   epilogue.prefetch(m, n, rows, columns)         some time before
-//   epilogue.finish()                              at the end of a chunk of tiles
 //
 // and says whether it adds to y (kAdds). If so it gets the sums of each K block, else only those of all of K;
 // until then they wait in a buffer of tiles.
@@ -137,7 +136,6 @@ inline void multiply_block(const Product& p, const Block& block, const Epilogue&
           epilogue(tile, kGemm.columns(), rows.start(i), block.n + columns.start(j), rows.count(i),
                    columns.count(j));
       }
-    epilogue.finish();
   });
 }
 
@@ -174,7 +172,6 @@ inline void multiply_few_rows(const Product& p, Index depth, const Epilogue& epi
         epilogue(tiles + i * kGemm.tile(), kGemm.columns(), rows.start(i), columns.start(j), rows.count(i),
                  columns.count(j));
     }
-    epilogue.finish();
   });
 }
 

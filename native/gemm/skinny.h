@@ -94,7 +94,6 @@ inline void multiply_skinny(const Product& p, const Epilogue& epilogue) {
     next_rows(Lanes<2>{});
     next_rows(Lanes<1>{});
     epilogue(sums, columns, 0, n, p.M, count);
-    epilogue.finish();
   });
 }
 

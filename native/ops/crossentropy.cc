@@ -8,8 +8,8 @@
 //   dlogits = dloss · weight · (e^(logits − lse) − q)
 //
 // Rows whose target is ignoreIndex count nowhere and get no gradient; so do rows whose target is outside [0, V), which
-// is reported. The mean of no rows is NaN. A row is read once: in pieces that stay in the cache, each rescaling the sum
-// when it raises the maximum. dlogits may be logits.
+// is reported. The mean of no rows is NaN. A row is read once, the sum rescaled
+// whenever the maximum rises. dlogits may be logits.
 #include "crossentropy.h"
 
 namespace ISA {

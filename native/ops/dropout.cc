@@ -18,7 +18,9 @@ void drop(In x, Out y, float p, Index seed, Index position) {
   const auto from = x.row();
   const auto to = y.row();
   const Index N = x.size[0];
+  const bool past = streams(to.p, N);
   const float scale = p < 1 ? 1 / (1 - p) : 0;
+  const auto least = static_cast<std::int32_t>(__builtin_ceilf(p * 16777216.f));  // u ≥ p as upper 24 bits of the word
   parallel(ceil_div(N, kGrain), [&](Index chunk) {
     alignas(64) std::uint32_t words[kWords];
     const Index end = min(N, (chunk + 1) * kGrain);
@@ -26,7 +28,8 @@ void drop(In x, Out y, float p, Index seed, Index position) {
       philox_blocks(std::uint64_t(seed), std::uint64_t(position) + std::uint64_t(begin / 4), kWords / 4, words);
       each(begin, min(end, begin + kWords), [&](auto i) {
         const auto kept = from[i] * scale;
-        to.set(i, uniform<i.lanes>(words + (i.at - begin)) >= p ? kept : splat<i.lanes>(0.f));
+        const auto bits = (IntVec<i.lanes>)(read_vector<WordVec<i.lanes>>(words + (i.at - begin)) >> 8);
+        to.set(i, bits >= least ? kept : splat<i.lanes>(0.f), past);
       });
     }
   });

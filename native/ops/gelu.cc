@@ -12,26 +12,22 @@ namespace ISA {
 
 void gelu_forward(In x, Out y) {
   const auto from = x.row();
-  const auto to = y.row();
-  parallel_each(x.size[0], [&](auto i) { to.set(i, gelu<i.lanes>(from[i])); });
+  parallel_map(y, [=](auto i) { return gelu<i.lanes>(from[i]); });
 }
 
 void gelu_backward(In dy, In x, Out dx) {
   const auto up = dy.row(), at = x.row();
-  const auto to = dx.row();
-  parallel_each(x.size[0], [&](auto i) { to.set(i, up[i] * gelu_slope<i.lanes>(at[i])); });
+  parallel_map(dx, [=](auto i) { return up[i] * gelu_slope<i.lanes>(at[i]); });
 }
 
 void gelutanh_forward(In x, Out y) {
   const auto from = x.row();
-  const auto to = y.row();
-  parallel_each(x.size[0], [&](auto i) { to.set(i, gelutanh<i.lanes>(from[i])); });
+  parallel_map(y, [=](auto i) { return gelutanh<i.lanes>(from[i]); });
 }
 
 void gelutanh_backward(In dy, In x, Out dx) {
   const auto up = dy.row(), at = x.row();
-  const auto to = dx.row();
-  parallel_each(x.size[0], [&](auto i) { to.set(i, up[i] * gelutanh_slope<i.lanes>(at[i])); });
+  parallel_map(dx, [=](auto i) { return up[i] * gelutanh_slope<i.lanes>(at[i]); });
 }
 
 }  // namespace ISA

@@ -8,28 +8,50 @@
 //                  dx = r · (g − mean(g) − x̂ · mean(g · x̂))
 //                  dweight += Σₙ dy · x̂    dbias += Σₙ dy
 //
-// The variance is taken around the mean in a second pass over the row, which is still in the cache: the one-pass
-// formula mean(x²) − μ² cancels. A row belongs to one thread; see accumulate_rows for the sums over rows.
+// Mean and variance come from one pass over a row, as sums around its first element; where that lies so far from the
+// mean that their difference cancels, from another around the mean just found. A row belongs to one thread; see
+// accumulate_rows for the sums over rows.
+
 #include "kernel.h"
 
 namespace ISA {
 
+namespace {
+
+struct Moments {
+  float mean, variance;
+};
+
+Moments moments(Row<const Real> x, Index C) {
+  float shift = C > 0 ? to_float(*x.p) : 0;
+  for (bool again = true;; again = false) {
+    float total[2];
+    sums(C, total, [&](auto i) {
+      const auto d = x[i] - shift;
+      return Terms<i.lanes, 2>{{d, d * d}};
+    });
+    const float offset = total[0] / C, square = total[1] / C, variance = square - offset * offset;
+    if (!again || !(variance < square / 8)) return {shift + offset, variance};
+    shift += offset;
+  }
+}
+
+}  // namespace
+
 void layernorm_forward(In x, In32 weight, In32Opt bias, Out y, Out32 mean, Out32 rstd, float eps) {
   const Index N = x.size[0], C = x.size[1];
+  const bool past = streams(y.at(), N * C, y.stride[0]);
   parallel_rows(N, C, [&](Index n) {
     const auto x_n = x.row(n);
     const auto w = weight.row(), b = bias.row();
     const auto y_n = y.row(n);
-    const float m = *mean.at(n) = sum(C, [&](auto i) { return x_n[i]; }) / C;
-    const float variance = sum(C, [&](auto i) {
-      const auto d = x_n[i] - m;
-      return d * d;
-    }) / C;
-    const float r = *rstd.at(n) = 1 / __builtin_sqrtf(variance + eps);
+    const Moments of_x = moments(x_n, C);
+    const float m = *mean.at(n) = of_x.mean;
+    const float r = *rstd.at(n) = 1 / __builtin_sqrtf(of_x.variance + eps);
     if (bias)
-      each(C, [&](auto i) { y_n.set(i, (x_n[i] - m) * r * w[i] + b[i]); });
+      each(C, [&](auto i) { y_n.set(i, (x_n[i] - m) * r * w[i] + b[i], past); });
     else
-      each(C, [&](auto i) { y_n.set(i, (x_n[i] - m) * r * w[i]); });
+      each(C, [&](auto i) { y_n.set(i, (x_n[i] - m) * r * w[i], past); });
   });
 }
 

@@ -39,7 +39,6 @@ struct StoreLogits {
   float* logits;
 
   void prefetch(Index, Index, Index, Index) const {}
-  void finish() const {}
   __attribute__((noinline)) void operator()(const float* tile, Index stride, Index m, Index n, Index rows,
                                             Index columns) const {
     const Row<const float> bias_n{bias ? bias.at(part.v + n) : nullptr};
@@ -63,7 +62,6 @@ struct StoreSlopes {
   Real* dlogits;
 
   void prefetch(Index, Index, Index, Index) const {}
-  void finish() const {}
   __attribute__((noinline)) void operator()(const float* tile, Index stride, Index m, Index n, Index rows,
                                             Index columns) const {
     const Row<const float> bias_n{bias ? bias.at(part.v + n) : nullptr};
@@ -95,7 +93,6 @@ struct AddRows {
   Index first;
 
   void prefetch(Index, Index, Index, Index) const {}
-  void finish() const {}
   __attribute__((noinline)) void operator()(const float* tile, Index stride, Index m, Index n, Index rows,
                                             Index columns) const {
     for (Index r = 0; r < rows; ++r) {

@@ -30,7 +30,6 @@ struct Finish {
   void prefetch(Index m, Index n, Index rows, Index columns) const {
     prefetch_tile(y, batch, m, n, rows, columns);
   }
-  void finish() const {}
   __attribute__((noinline)) void operator()(const float* tile, Index stride, Index m, Index n, Index rows,
                                             Index columns) const {
     const auto apply = [&](const auto& activate) {
@@ -79,7 +78,6 @@ struct Accumulate {
   Index batch;
 
   void prefetch(Index, Index, Index, Index) const {}  // loads overlap by themselves: measured, no gain
-  void finish() const {}
   __attribute__((noinline)) void operator()(const float* tile, Index stride, Index m, Index n, Index rows,
                                             Index columns) const {
     for (Index r = 0; r < rows; ++r) {
@@ -92,7 +90,7 @@ struct Accumulate {
 // Large results are not read before they have left the caches: they are streamed to memory, where rows are aligned.
 struct Overwrite : Accumulate {
   static constexpr bool kAdds = false;
-  static constexpr Index kStreamed = 1 << 18;  // elements
+  static constexpr Index kStreamed = 1 << 18;  // elements: gradients are read when all others have been made
   bool streams;
 
   Overwrite(const Acc& y, Index batch) : Accumulate{y, batch} {
@@ -109,9 +107,6 @@ struct Overwrite : Accumulate {
       for (Index c = 0; c < whole; c += kLanes) stream<kLanes>(y_r.p + c, sums[Lanes<kLanes>{c}]);
       each(whole, columns, [&](auto i) { y_r.set(i, sums[i]); });
     }
-  }
-  void finish() const {
-    if (streams) finish_streams();
   }
 };
 

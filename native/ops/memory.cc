@@ -8,76 +8,17 @@
 //
 // Axes along which x and y advance alike are first joined into one.
 #include "kernel.h"
+#include "ops/axes.h"
 
 namespace ISA {
 
 namespace {
 
-// Up to four axes of a call of two tensors, joined where possible; the last one is the innermost.
-struct Axes {
-  int rank = 0;
-  Index size[kMaxRank], x[kMaxRank], y[kMaxRank];  // and the strides
-  void push(Index n, Index stride_x, Index stride_y) {
-    size[rank] = n, x[rank] = stride_x, y[rank] = stride_y;
-    ++rank;
-  }
-  Index count() const {
-    Index product = 1;
-    for (int axis = 0; axis < rank; ++axis) product *= size[axis];
-    return product;
-  }
-  Axes without(int removed) const {
-    Axes rest;
-    for (int axis = 0; axis < rank; ++axis)
-      if (axis != removed) rest.push(size[axis], x[axis], y[axis]);
-    return rest;
-  }
-};
-
-Axes joined(const View& x, const View& y) {
-  Axes axes;
-  for (int axis = 0; axis < kMaxRank; ++axis) {
-    const Index n = y.size[axis], sx = x.stride[axis], sy = y.stride[axis];
-    if (n == 1) continue;
-    const int last = axes.rank - 1;
-    if (last >= 0 && axes.x[last] == n * sx && axes.y[last] == n * sy)
-      axes.size[last] *= n, axes.x[last] = sx, axes.y[last] = sy;
-    else
-      axes.push(n, sx, sy);
-  }
-  if (axes.rank == 0) axes.push(1, 1, 1);
+// At least one axis.
+Axes<2> joined_or_one(const View& x, const View& y) {
+  Axes<2> axes = joined<2>({x, y});
+  if (axes.rank == 0) axes.push(1, {1, 1});
   return axes;
-}
-
-// Visits rows [begin, end) of all axes: f(offset in x, offset in y).
-template <class F>
-void walk(const Axes& axes, Index begin, Index end, const F& f) {
-  Index at[kMaxRank], x = 0, y = 0, n = begin;
-  for (int axis = axes.rank - 1; axis >= 0; --axis) {
-    at[axis] = n % axes.size[axis];
-    n /= axes.size[axis];
-    x += at[axis] * axes.x[axis], y += at[axis] * axes.y[axis];
-  }
-  for (Index row = begin; row < end; ++row) {
-    f(x, y);
-    for (int axis = axes.rank - 1; axis >= 0; --axis) {
-      x += axes.x[axis], y += axes.y[axis];
-      if (++at[axis] < axes.size[axis]) break;
-      x -= axes.size[axis] * axes.x[axis], y -= axes.size[axis] * axes.y[axis];
-      at[axis] = 0;
-    }
-  }
-}
-
-// f(offset in x, offset in y, length) for pieces of rows of `length`, in parallel.
-template <class F>
-void parallel_walk(const Axes& rows, Index length, const F& f) {
-  const Index pieces = ceil_div(length, kGrain), block = max(1, kGrain / length), count = rows.count();
-  parallel(ceil_div(count, block) * pieces, [&](Index chunk) {
-    const Index begin = chunk / pieces * block, from = chunk % pieces * kGrain;
-    walk(rows, begin, min(count, begin + block),
-         [&](Index x, Index y) { f(x, y, from, min(length, from + kGrain)); });
-  });
 }
 
 // The elements of a vector twice as long, those of a and b in turn: its first half, its second half.
@@ -144,33 +85,44 @@ void transpose(const T* x, Index sx, T* y, Index sy, Index rows, Index columns) 
   }
 }
 
+// y = x for `count` bytes; past the caches in blocks of 64 bytes.
+void copy_bytes(const void* x, void* y, Index count, bool past) {
+  const Row<const float> from{static_cast<const float*>(x)};
+  const Row<float> to{static_cast<float*>(y)};
+  const Index whole = past ? count / 64 * 64 : 0;
+  each(whole / 4, [&](auto i) { to.set(i, from[i], true); });
+  __builtin_memmove(static_cast<char*>(y) + whole, static_cast<const char*>(x) + whole, std::size_t(count - whole));
+}
+
 template <class T>
-void copy_strided(const T* x, T* y, const Axes& axes) {
+void copy_strided(const T* x, T* y, const Axes<2>& axes) {
   if (axes.count() == 0) return;
   const int last = axes.rank - 1;
-  const Index length = axes.size[last], sx = axes.x[last], sy = axes.y[last];
+  const Index length = axes.size[last], sx = axes.stride[0][last], sy = axes.stride[1][last];
   if (sx == 1 && sy == 1) {
-    parallel_walk(axes.without(last), length, [&](Index at_x, Index at_y, Index begin, Index end) {
-      __builtin_memmove(y + at_y + begin, x + at_x + begin, std::size_t(end - begin) * sizeof(T));
+    const Axes<2> rows = axes.without(last);
+    const bool past = streams(y, axes.count(), rows.strides_of(1));
+    parallel_walk(rows, length, [&](Index begin, Index end, Index at_x, Index at_y) {
+      copy_bytes(x + at_x + begin, y + at_y + begin, (end - begin) * Index{sizeof(T)}, past);
     });
     return;
   }
   if (sx == 0 && sy == 1) {
-    parallel_walk(axes.without(last), length, [&](Index at_x, Index at_y, Index begin, Index end) {
+    parallel_walk(axes.without(last), length, [&](Index begin, Index end, Index at_x, Index at_y) {
       const T value = x[at_x];
       for (Index i = begin; i < end; ++i) y[at_y + i] = value;
     });
     return;
   }
   int other = last - 1;
-  while (other >= 0 && axes.x[other] != 1) --other;
+  while (other >= 0 && axes.stride[0][other] != 1) --other;
   if (sy == 1 && other >= 0) {
     constexpr Index tile = 64;
-    const Index columns = axes.size[other], stride_y = axes.y[other];
+    const Index columns = axes.size[other], stride_y = axes.stride[1][other];
     const Index down = ceil_div(length, tile), across = ceil_div(columns, tile);
-    Axes outer = axes.without(last).without(other);
-    outer.push(down, tile * sx, tile);
-    outer.push(across, tile, tile * stride_y);
+    Axes<2> outer = axes.without(last).without(other);
+    outer.push(down, {tile * sx, tile});
+    outer.push(across, {tile, tile * stride_y});
     parallel_rows(outer.count(), tile * tile, [&](Index n) {
       const Index i = n / across % down * tile, j = n % across * tile;
       walk(outer, n, n + 1, [&](Index at_x, Index at_y) {
@@ -179,13 +131,13 @@ void copy_strided(const T* x, T* y, const Axes& axes) {
     });
     return;
   }
-  parallel_walk(axes.without(last), length, [&](Index at_x, Index at_y, Index begin, Index end) {
+  parallel_walk(axes.without(last), length, [&](Index begin, Index end, Index at_x, Index at_y) {
     for (Index i = begin; i < end; ++i) y[at_y + i * sy] = x[at_x + i * sx];
   });
 }
 
 // y[i] += Σ over `rows` of x, for i in [begin, end). A few rows at a time are summed before they meet the rest.
-void add_rows(const Real* x, float* y, const Axes& rows, Index begin, Index end) {
+void add_rows(const Real* x, float* y, const Axes<2>& rows, Index begin, Index end) {
   constexpr Index kColumns = 512, kRows = 32;
   float partial[kColumns], total[kColumns];
   const Index count = rows.count();
@@ -214,43 +166,39 @@ void add_rows(const Real* x, float* y, const Axes& rows, Index begin, Index end)
 }  // namespace
 
 void fill(Out y, float value) {
-  const auto to = y.row();
-  parallel_each(y.size[0], [&](auto i) { to.set(i, splat<i.lanes>(value)); });
+  parallel_map(y, [=](auto i) { return splat<i.lanes>(value); });
 }
 
 void fill32(Out32 y, float value) {
-  const auto to = y.row();
-  parallel_each(y.size[0], [&](auto i) { to.set(i, splat<i.lanes>(value)); });
+  parallel_map(y, [=](auto i) { return splat<i.lanes>(value); });
 }
 
-void copy(InStrided x, Out y) { copy_strided(x.at(), y.at(), joined(x, y)); }
+void copy(InStrided x, Out y) { copy_strided(x.at(), y.at(), joined_or_one(x, y)); }
 
-void copy_ids(IdsStrided x, OutIds y) { copy_strided(x.at(), y.at(), joined(x, y)); }
+void copy_ids(IdsStrided x, OutIds y) { copy_strided(x.at(), y.at(), joined_or_one(x, y)); }
 
 void to_f32(In x, Out32 y) {
   const auto from = x.row();
-  const auto to = y.row();
-  parallel_each(x.size[0], [&](auto i) { to.set(i, from[i]); });
+  parallel_map(y, [=](auto i) { return from[i]; });
 }
 
 void from_f32(In32 x, Out y) {
   const auto from = x.row();
-  const auto to = y.row();
-  parallel_each(x.size[0], [&](auto i) { to.set(i, from[i]); });
+  parallel_map(y, [=](auto i) { return from[i]; });
 }
 
 void accumulate(In x, Acc y) {
-  const Axes axes = joined(x, y);
+  const Axes<2> axes = joined_or_one(x, y);
   if (axes.count() == 0) return;
-  Axes kept, summed;  // the elements of y, and what is added to each
+  Axes<2> kept, summed;  // the elements of y, and what is added to each
   for (int axis = 0; axis < axes.rank; ++axis)
-    (axes.y[axis] ? kept : summed).push(axes.size[axis], axes.x[axis], axes.y[axis]);
+    (axes.stride[1][axis] ? kept : summed).push(axes.size[axis], {axes.stride[0][axis], axes.stride[1][axis]});
   const int last = kept.rank - 1;
-  if (last >= 0 && kept.x[last] == 1 && kept.y[last] == 1) {
+  if (last >= 0 && kept.stride[0][last] == 1 && kept.stride[1][last] == 1) {
     // Rows of y: each is a sum of rows of x.
     const Index length = kept.size[last], rows = summed.count();
     const Index piece = max(128, kGrain / rows), pieces = ceil_div(length, piece);
-    const Axes outer = kept.without(last);
+    const Axes<2> outer = kept.without(last);
     const Index block = max(1, kGrain / (min(piece, length) * rows));
     const Index count = outer.count() * pieces;
     parallel(ceil_div(count, block), [&](Index chunk) {
@@ -263,8 +211,8 @@ void accumulate(In x, Acc y) {
     return;
   }
   // Single elements of y. The innermost summed axis is a row of lanes where x is dense along it.
-  const bool dense = summed.rank > 0 && summed.x[summed.rank - 1] == 1;
-  const Axes outer = dense ? summed.without(summed.rank - 1) : summed;
+  const bool dense = summed.rank > 0 && summed.stride[0][summed.rank - 1] == 1;
+  const Axes<2> outer = dense ? summed.without(summed.rank - 1) : summed;
   const Index length = dense ? summed.size[summed.rank - 1] : 1;
   parallel_rows(kept.count(), summed.count(), [&](Index n) {
     walk(kept, n, n + 1, [&](Index at_x, Index at_y) {

@@ -106,7 +106,6 @@ void adamw_packed(Acc parameter, Acc m, Acc v, In32 gradient, In32Opt norm, Out3
       if (forward) pack_part({parameter.at(0, k), stride, 1}, N, K, n, rows, k, columns, forward.at());
       if (backward) pack_part({parameter.at(n, 0), 1, stride}, K, N, k, columns, n, rows, backward.at());
     }
-    finish_streams();
   });
 }
 

@@ -32,61 +32,63 @@ inline PhiloxLanes multiply_words(PhiloxLanes a, std::uint64_t m) {
 #endif
 }
 
-inline void philox_rounds(std::uint32_t key_low, std::uint32_t key_high, PhiloxLanes x[4]) {
+// K times kPhiloxBlocks blocks. One round waits for the one before: several together keep the multipliers busy.
+template <int K>
+inline void philox_rounds(std::uint32_t key_low, std::uint32_t key_high, PhiloxLanes (&x)[K][4]) {
   for (int round = 0; round < 10; ++round) {
-    const PhiloxLanes a = multiply_words(x[0], 0xd2511f53u), b = multiply_words(x[2], 0xcd9e8d57u);
-    x[0] = (b >> 32) ^ x[1] ^ key_low;
-    x[1] = b;
-    x[2] = (a >> 32) ^ x[3] ^ key_high;
-    x[3] = a;
+#pragma GCC unroll 4
+    for (auto& [x0, x1, x2, x3] : x) {
+      const PhiloxLanes a = multiply_words(x0, 0xd2511f53u), b = multiply_words(x2, 0xcd9e8d57u);
+      x0 = (b >> 32) ^ x1 ^ key_low;
+      x1 = b;
+      x2 = (a >> 32) ^ x3 ^ key_high;
+      x3 = a;
+    }
     key_low += 0x9e3779b9u;
     key_high += 0xbb67ae85u;
   }
 }
 
-inline void philox4x32(std::uint32_t key_low, std::uint32_t key_high, const std::uint32_t counter[4],
-                       std::uint32_t out[4]) {
-  PhiloxLanes x[4];
-  for (int k = 0; k < 4; ++k) x[k] = PhiloxLanes{} + counter[k];
-  philox_rounds(key_low, key_high, x);
+// The words of kPhiloxBlocks blocks, one after the other.
+inline void store_blocks(std::uint32_t* out, const PhiloxLanes x[4]) {
+#if defined(__AVX512F__)
+  const WordVec<16> front = __builtin_shufflevector((WordVec<16>)x[0], (WordVec<16>)x[1], 0, 16, 2, 18, 4, 20, 6, 22, 8,
+                                                    24, 10, 26, 12, 28, 14, 30);
+  const WordVec<16> back = __builtin_shufflevector((WordVec<16>)x[2], (WordVec<16>)x[3], 0, 16, 2, 18, 4, 20, 6, 22, 8,
+                                                   24, 10, 26, 12, 28, 14, 30);
+  const auto a = (PhiloxLanes)front, b = (PhiloxLanes)back;
+  write_vector(out, __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11));
+  write_vector(out + 16, __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15));
+#elif defined(__AVX2__)
+  const WordVec<8> front = __builtin_shufflevector((WordVec<8>)x[0], (WordVec<8>)x[1], 0, 8, 2, 10, 4, 12, 6, 14);
+  const WordVec<8> back = __builtin_shufflevector((WordVec<8>)x[2], (WordVec<8>)x[3], 0, 8, 2, 10, 4, 12, 6, 14);
+  const auto a = (PhiloxLanes)front, b = (PhiloxLanes)back;
+  write_vector(out, __builtin_shufflevector(a, b, 0, 4, 1, 5));
+  write_vector(out + 8, __builtin_shufflevector(a, b, 2, 6, 3, 7));
+#else
   for (int k = 0; k < 4; ++k) out[k] = static_cast<std::uint32_t>(x[k][0]);
+#endif
 }
 
 // The 4·blocks words of the counters (first + i, 0), i in [0, blocks), under the key `seed`.
 inline void philox_blocks(std::uint64_t seed, std::uint64_t first, Index blocks, std::uint32_t* out) {
   const auto key_low = static_cast<std::uint32_t>(seed), key_high = static_cast<std::uint32_t>(seed >> 32);
-  PhiloxLanes lane{};
-  for (int k = 0; k < kPhiloxBlocks; ++k) lane[k] = static_cast<std::uint64_t>(k);
-  for (Index at = 0; at < blocks; at += kPhiloxBlocks) {
-    const PhiloxLanes counter = lane + (first + static_cast<std::uint64_t>(at));
-    PhiloxLanes x[4] = {counter, counter >> 32, {}, {}};
-    philox_rounds(key_low, key_high, x);
-    const PhiloxLanes front = (x[0] & 0xffffffffu) | x[1] << 32, back = (x[2] & 0xffffffffu) | x[3] << 32;
-    const int count = blocks - at < kPhiloxBlocks ? static_cast<int>(blocks - at) : kPhiloxBlocks;
-    for (int k = 0; k < count; ++k) {
-      const std::uint64_t pair[2] = {front[k], back[k]};
-      __builtin_memcpy(out + 4 * (at + k), pair, sizeof pair);
+  constexpr int kGroups = kLanes > 1 ? kLanes / 4 : 1;  // as many as registers hold
+  constexpr Index kStep = kGroups * kPhiloxBlocks;
+  PhiloxLanes counter{};
+  for (int k = 0; k < kPhiloxBlocks; ++k) counter[k] = first + static_cast<std::uint64_t>(k);
+  for (Index at = 0; at < blocks; at += kStep) {
+    PhiloxLanes x[kGroups][4];
+    for (auto& group : x) {
+      group[0] = counter, group[1] = counter >> 32, group[2] = group[3] = PhiloxLanes{};
+      counter += kPhiloxBlocks;
     }
+    philox_rounds(key_low, key_high, x);
+    std::uint32_t last[4 * kStep];
+    std::uint32_t* const to = blocks - at >= kStep ? out + 4 * at : last;
+    for (int k = 0; k < kGroups; ++k) store_blocks(to + 4 * kPhiloxBlocks * k, x[k]);
+    if (to == last) __builtin_memcpy(out + 4 * at, last, std::size_t(blocks - at) * 16);
   }
-}
-
-// Words [index, index + count) of the stream of `seed` that starts at counter `position`: word (i & 3) of
-// block position + i / 4.
-inline void philox_words(std::uint64_t seed, std::uint64_t position, std::uint64_t index, Index count,
-                         std::uint32_t* out) {
-  std::uint64_t counter = position + index / 4;
-  std::uint32_t block[4];
-  Index i = 0;
-  if (index & 3) {
-    philox_blocks(seed, counter++, 1, block);
-    for (Index k = static_cast<Index>(index & 3); k < 4 && i < count; ++k) out[i++] = block[k];
-  }
-  const Index whole = (count - i) / 4;
-  philox_blocks(seed, counter, whole, out + i);
-  i += 4 * whole;
-  if (i == count) return;
-  philox_blocks(seed, counter + static_cast<std::uint64_t>(whole), 1, block);
-  for (Index k = 0; i < count; ++k) out[i++] = block[k];
 }
 
 // Word → uniform in [0, 1): its upper 24 bits.

@@ -11,16 +11,14 @@ namespace ISA {
 
 void relu_forward(In x, Out y) {
   const auto from = x.row();
-  const auto to = y.row();
-  parallel_each(x.size[0], [&](auto i) { to.set(i, relu<i.lanes>(from[i])); });
+  parallel_map(y, [=](auto i) { return relu<i.lanes>(from[i]); });
 }
 
 void relu_backward(In dy, In x, Out dx) {
   const auto up = dy.row(), at = x.row();
-  const auto to = dx.row();
-  parallel_each(x.size[0], [&](auto i) {
+  parallel_map(dx, [=](auto i) {
     const auto dy_i = up[i];
-    to.set(i, at[i] > 0.f ? dy_i : splat<i.lanes>(0.f));
+    return at[i] > 0.f ? dy_i : splat<i.lanes>(0.f);
   });
 }
 

@@ -9,19 +9,21 @@
 //                  dweight += Σₙ dy · x · r
 //
 // A row belongs to one thread. dweight is summed in fixed blocks of rows, in a fixed order (accumulate_rows).
+
 #include "kernel.h"
 
 namespace ISA {
 
 void rmsnorm_forward(In x, In32 weight, Out y, Out32 rstd, float eps) {
   const Index N = x.size[0], C = x.size[1];
+  const bool past = streams(y.at(), N * C, y.stride[0]);
   parallel_rows(N, C, [&](Index n) {
     const auto x_n = x.row(n);
     const auto w = weight.row();
     const auto y_n = y.row(n);
     const float mean_square = sum(C, [&](auto i) { return x_n[i] * x_n[i]; }) / C;
     const float r = *rstd.at(n) = 1 / __builtin_sqrtf(mean_square + eps);
-    each(C, [&](auto i) { y_n.set(i, x_n[i] * r * w[i]); });
+    each(C, [&](auto i) { y_n.set(i, x_n[i] * r * w[i], past); });
   });
 }
 

@@ -11,14 +11,12 @@ namespace ISA {
 
 void silu_forward(In x, Out y) {
   const auto from = x.row();
-  const auto to = y.row();
-  parallel_each(x.size[0], [&](auto i) { to.set(i, silu<i.lanes>(from[i])); });
+  parallel_map(y, [=](auto i) { return silu<i.lanes>(from[i]); });
 }
 
 void silu_backward(In dy, In x, Out dx) {
   const auto up = dy.row(), at = x.row();
-  const auto to = dx.row();
-  parallel_each(x.size[0], [&](auto i) { to.set(i, up[i] * silu_slope<i.lanes>(at[i])); });
+  parallel_map(dx, [=](auto i) { return up[i] * silu_slope<i.lanes>(at[i]); });
 }
 
 }  // namespace ISA

@@ -49,11 +49,12 @@ void softmax_forward(In x, Out y) {
 
 void softmax_backward(In dy, In y, Out dx) {
   const Index N = y.size[0], C = y.size[1];
+  const bool past = streams(dx.at(), N * C, dx.stride[0]);
   parallel_rows(N, C, [&](Index n) {
     const auto dy_n = dy.row(n), y_n = y.row(n);
     const auto dx_n = dx.row(n);
     const float dot = float(sum_row(C, [&](auto i) { return dy_n[i] * y_n[i]; }));
-    each(C, [&](auto i) { dx_n.set(i, y_n[i] * (dy_n[i] - dot)); });
+    each(C, [&](auto i) { dx_n.set(i, y_n[i] * (dy_n[i] - dot), past); });
   });
 }
 

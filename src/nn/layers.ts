@@ -1,7 +1,7 @@
 import type { Dtype } from "../dtype.ts";
 import { checkInteger, checkNumber, DtypeError } from "../errors.ts";
-import { full, ones, rand, randn, zeros } from "../ops/creation.ts";
 import { multipliesBf16, settings } from "../native.ts";
+import { full, ones, rand, randn, zeros } from "../ops/creation.ts";
 import { dropout } from "../ops/dropout.ts";
 import { embedding } from "../ops/embedding.ts";
 import { layerNorm } from "../ops/layernorm.ts";

@@ -145,7 +145,7 @@ class Addon : public Napi::Addon<Addon> {
     });
   }
 
-  // configure(name, value): isa, threads, poison, synchronous, externalBuffers, externalBytes
+  // configure(name, value): isa, threads, poison, synchronous, externalBuffers, externalBytes, trim
   Napi::Value configure(const Napi::CallbackInfo& info) {
     return guarded(info, [&](Napi::Env env) -> Napi::Value {
       if (info.Length() < 2 || !info[0].IsString()) throw EngineError("ERR_ARGUMENT", "configure takes a name and a value");
@@ -164,6 +164,8 @@ class Addon : public Napi::Addon<Addon> {
         engine_->queue().set_synchronous(flag());
       } else if (name == "externalBuffers") {
         external_buffers_ = flag() && allows_external_buffers(env);
+      } else if (name == "trim") {
+        engine_->trim();
       } else if (name == "externalBytes") {
         const double bytes = number(info, 1, "externalBytes");
         if (!(std::fabs(bytes) <= 9007199254740991.0))

@@ -62,6 +62,12 @@ class Engine {
   void select_isa(const std::string& name);
   const Isa& isa() const { return *isa_; }
   void set_poison(bool on) { poison_ = on; }
+  // Gives free memory back to the system, once everything enqueued has run.
+  void trim() {
+    queue_.drain();
+    reclaim();
+    arena_.trim();
+  }
   const std::vector<Signature>& signatures() const { return signatures_; }
   const ArenaUsage& usage() const { return arena_.usage(); }
   std::size_t tensors() const { return tensors_; }

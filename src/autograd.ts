@@ -48,6 +48,7 @@ class CallNode implements GraphNode {
   readonly gradientPlace: GraphNode["gradientPlace"];
   readonly asView: GraphNode["asView"];
   readonly slope: GraphNode["slope"];
+  isOverwritable?: boolean;
 
   constructor(
     op: string,
@@ -196,6 +197,7 @@ export class BackwardPass {
   /** What `place` gave out for leaves: their own memory, while any other gradient may belong to somebody else. */
   private readonly leafPlaces = new Map<Tensor, Tensor>();
   private readonly claimed = new Set<Tensor>();
+  private keepsGraph = false;
 
   /** Whether a gradient is wanted for `input` at all. */
   wants(input: Tensor | undefined): boolean {
@@ -212,6 +214,7 @@ export class BackwardPass {
         return place;
       }
     } else {
+      if (input.node!.isOverwritable && !this.keepsGraph && !this.pending.has(input)) return input;
       const place = this.partOfAnother(input);
       if (place !== undefined) return place;
     }
@@ -325,6 +328,7 @@ export class BackwardPass {
 
   /** Runs through everything that led to `roots`, whose gradients are given. */
   run(roots: readonly (readonly [Tensor, Tensor])[], retainGraph: boolean): void {
+    this.keepsGraph = retainGraph;
     for (const [root, gradient] of roots) {
       gradient.storage.gradientUses++; // the caller's: never freed, never added to
       this.give(root, gradient);

@@ -18,6 +18,8 @@ export class Storage {
   owner: Scope | undefined;
   /** @internal How many pending gradients of a backward pass live in it. */
   gradientUses = 0;
+  /** @internal How many tensors were ever made on it. */
+  tensors = 0;
   /** @internal Grows with every write to it. */
   version = 0;
   /** @internal Whether JavaScript holds an array on this memory, and can write to it unseen. */

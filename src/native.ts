@@ -194,6 +194,8 @@ export interface Settings {
   synchronous: boolean;
   externalBuffers: boolean;
   externalBytes: number;
+  /** Gives free memory back to the system, once everything enqueued has run. */
+  trim: boolean;
 }
 export function configure<K extends keyof Settings>(name: K, value: Settings[K]): void {
   translated(() => addon.configure(name, value));

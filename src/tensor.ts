@@ -23,6 +23,8 @@ export interface GraphNode {
   readonly gradientPlace?: ((output: Tensor) => Tensor | undefined) | undefined;
   /** How the output lies on the memory of the only input, if it is nothing but a view of it. */
   readonly asView?: ((input: Tensor) => Tensor) | undefined;
+  /** Whether the gradient of the output may take its memory: one op reads it, no later than it writes the gradient. */
+  isOverwritable?: boolean;
   /** The activation function that made the output of `pre`, if that is all it did: a product can apply its slope. */
   readonly slope?: { readonly pre: Tensor; readonly activation: number } | undefined;
 }
@@ -65,6 +67,7 @@ export class Tensor {
   /** @internal */
   constructor(storage: Storage, shape: Shape, strides: Shape = contiguousStrides(shape), offset = 0) {
     this.storage = storage;
+    storage.tensors++;
     this.shape = shape;
     this.strides = strides;
     this.offset = offset;
@@ -183,9 +186,14 @@ export class Tensor {
     return this.toString();
   }
 
-  /** @internal Puts other memory of the same shape in the place of this tensor's: flattened, or in another dtype. */
+  /**
+   * @internal Puts other memory of the same shape in the place of this tensor's: flattened, or in another dtype. What it
+   * had is freed unless another tensor was ever made on it.
+   */
   replaceStorage(by: Tensor): void {
+    const before = this.storage;
     Object.assign(this, { storage: by.storage, offset: by.offset, strides: by.strides });
+    if (before.tensors === 1) before.free();
   }
 
   /** Copies the values of another tensor of the same shape into this one, whose dtype they take. */

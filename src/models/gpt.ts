@@ -118,7 +118,7 @@ export class GPT extends Module<[ids: Tensor, input?: GPTInput], GPTOutput> {
     this.config = { ...given, intermediateSize, activation, dropout, bias, normEps, dtype };
 
     const std = 0.02;
-    this.tokens = new Embedding(vocabSize, hiddenSize, { std, dtype });
+    this.tokens = new Embedding(vocabSize, hiddenSize, { std, ...(dtype === "bf16" && { dtype }) });
     this.positions = new LearnedPositions(contextLength, hiddenSize, { std });
     this.dropout = new Dropout(dropout);
     // What 2·numLayers projections add to the stream shall not grow it: their weights start smaller.

@@ -62,5 +62,7 @@ export function linearCrossEntropy(
   const { bias, ...rest } = options;
   checkShapes({ name: "linearCrossEntropy", shapes }, { x, weight, bias, targets });
   if (targets.size * weight.shape[0]! >= manyLogits) return chunkedCrossEntropy(x, weight, targets, options);
-  return crossEntropy(linear(x, weight, bias), targets, rest);
+  const logits = linear(x, weight, bias);
+  if (logits.node) logits.node.isOverwritable = true; // nobody else can see them
+  return crossEntropy(logits, targets, rest);
 }

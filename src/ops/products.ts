@@ -79,7 +79,7 @@ function matrixView(t: Tensor): Tensor | undefined {
 const matrix = (t: Tensor): Tensor => matrixView(t) ?? matrixView(contiguousCopy(t))!;
 
 /** From how many elements on a weight in f32 is not kept in panels: reading it twice costs more than packing it. */
-const largestPackedF32 = 2 ** 21;
+const largestPackedF32 = 2 ** 19;
 
 /** `a [M, K] · b`, where b is `weight [N, K]` transposed (forward) or as it is (backward). */
 function weightProduct(a: Tensor, weight: Tensor, orientation: Orientation, values: OpValues): void {

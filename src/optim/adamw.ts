@@ -1,7 +1,7 @@
 import { filled } from "../autograd.ts";
 import { ArgumentError, checkNumber, DtypeError } from "../errors.ts";
 import { scope, unscoped } from "../memory.ts";
-import { kernelNamed } from "../native.ts";
+import { configure, kernelNamed } from "../native.ts";
 import { copyInto, type OpValues, runKernel } from "../op.ts";
 import { currentPacks, markCurrent } from "../ops/packed-weight.ts";
 import { Tensor } from "../tensor.ts";
@@ -125,29 +125,27 @@ export class AdamW {
   }
 }
 
+/** Elements of a group whose former memory is worth giving back. */
+const trimmed = 2 ** 22;
+
 function flatten(parameters: Tensor[], decay: boolean): Group {
   return unscoped(() => {
     const size = parameters.reduce((sum, p) => sum + p.size, 0);
     const flat = () => Tensor.empty([size], "f32");
-    const group = {
-      parameters,
-      decay,
-      values: flat(),
-      gradients: flat(),
-      m: filled(flat(), 0),
-      v: filled(flat(), 0),
-    };
+    const place = (t: Tensor, p: Tensor, start: number) => new Tensor(t.storage, p.shape, undefined, start);
+    const values = flat();
     let start = 0;
     for (const p of parameters) {
-      const place = (t: Tensor) => new Tensor(t.storage, p.shape, undefined, start);
-      const values = place(group.values);
-      scope(() => copyInto(p, values));
-      p.replaceStorage(values);
+      const own = place(values, p, start);
+      scope(() => copyInto(p, own));
+      p.replaceStorage(own);
       p.gradient = undefined;
-      p.gradientBuffer = place(group.gradients);
       start += p.size;
     }
-    return group;
+    if (size > trimmed) configure("trim", true); // where the parameters were: the state below has other sizes
+    const gradients = flat();
+    for (const p of parameters) p.gradientBuffer = place(gradients, p, p.offset);
+    return { parameters, decay, values, gradients, m: filled(flat(), 0), v: filled(flat(), 0) };
   });
 }
 

@@ -17,9 +17,10 @@ struct ColumnPanels {
   static constexpr Index kGap = 0;
 };
 
-// Whether `packed`, if there is one, has the room for b [K, N]; a fault is reported if not.
+// Whether `packed`, if there is one, begins a cache line and has the room for b [K, N]; a fault is reported if not.
 inline bool holds_packed(const View& packed, Index K, Index N) {
-  if (!packed.data || packed.size[0] >= packed_words(K, N)) return true;
+  const bool aligned = reinterpret_cast<std::uintptr_t>(packed.data) % 64 == 0 && packed.stride[0] == 1;
+  if (!packed.data || (aligned && packed.size[0] >= packed_words(K, N))) return true;
   report_index_fault(0, packed_words(K, N), packed.size[0] + 1);
   return false;
 }

@@ -57,15 +57,17 @@ struct Finish {
         each(columns, [&](auto i) { y_r.set(i, sums[i] * f(i, slope_r[i])); });
       }
     };
-    switch (slope ? -activation : activation) {
+    if (slope) switch (activation) {
+        case 1: return sloped([](auto i, auto x) { return gelu_slope<i.lanes>(x); });
+        case 2: return sloped([](auto i, auto x) { return gelutanh_slope<i.lanes>(x); });
+        case 3: return sloped([](auto i, auto x) { return relu_slope<i.lanes>(x); });
+        case 4: return sloped([](auto i, auto x) { return silu_slope<i.lanes>(x); });
+      }
+    switch (activation) {
       case 1: return apply([](auto i, auto x) { return gelu<i.lanes>(x); });
       case 2: return apply([](auto i, auto x) { return gelutanh<i.lanes>(x); });
       case 3: return apply([](auto i, auto x) { return relu<i.lanes>(x); });
       case 4: return apply([](auto i, auto x) { return silu<i.lanes>(x); });
-      case -1: return sloped([](auto i, auto x) { return gelu_slope<i.lanes>(x); });
-      case -2: return sloped([](auto i, auto x) { return gelutanh_slope<i.lanes>(x); });
-      case -3: return sloped([](auto i, auto x) { return relu_slope<i.lanes>(x); });
-      case -4: return sloped([](auto i, auto x) { return silu_slope<i.lanes>(x); });
       default: return apply([](auto, auto x) { return x; });
     }
   }

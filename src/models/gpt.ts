@@ -8,7 +8,7 @@ import { manualSeed } from "../generator.ts";
 import { writeAtomically } from "../io/files.ts";
 import { readSafetensors, type StoredTensor, writeSafetensors } from "../io/safetensors.ts";
 import { inScopeOf, scope } from "../memory.ts";
-import { Dropout, Embedding, LayerNorm } from "../nn/layers.ts";
+import { checkActivationDtype, Dropout, Embedding, LayerNorm } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import { LearnedPositions } from "../nn/positions.ts";
 import { TransformerBlock } from "../nn/transformer.ts";
@@ -115,6 +115,7 @@ export class GPT extends Module<[ids: Tensor, input?: GPTInput], GPTOutput> {
     );
     const dropout = checkNumber("GPT: dropout", given.dropout ?? 0, 0, 1);
     const { activation = "geluTanh", bias = true, normEps = 1e-5, dtype = "f32" } = given;
+    checkActivationDtype("GPT: dtype", dtype);
     this.config = { ...given, intermediateSize, activation, dropout, bias, normEps, dtype };
 
     const std = 0.02;

@@ -12,8 +12,8 @@ import { Module, type Parameter, parameter } from "./module.ts";
 
 let warned = false;
 
-/** Throws unless `dtype` is one in which models compute. Says once if it is slower than f32 on this processor. */
-function checkActivationDtype<T extends Dtype | undefined>(name: string, dtype: T): T {
+/** @internal Throws unless `dtype` is one in which models compute. Says once if it is slower than f32 on this processor. */
+export function checkActivationDtype<T extends Dtype | undefined>(name: string, dtype: T): T {
   if (dtype !== undefined && dtype !== "f32" && dtype !== "bf16") {
     throw new DtypeError(`${name} must be "f32" or "bf16"; got ${String(dtype)}`);
   }

@@ -1,6 +1,5 @@
 import type { Dtype } from "../dtype.ts";
-import { checkInteger, checkNumber, DtypeError } from "../errors.ts";
-import { multipliesBf16, settings } from "../native.ts";
+import { checkInteger, checkNumber } from "../errors.ts";
 import { full, ones, rand, randn, zeros } from "../ops/creation.ts";
 import { dropout } from "../ops/dropout.ts";
 import { embedding } from "../ops/embedding.ts";
@@ -8,24 +7,8 @@ import { layerNorm } from "../ops/layernorm.ts";
 import { type Activation, linear } from "../ops/products.ts";
 import { rmsNorm } from "../ops/rmsnorm.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkActivationDtype } from "./activation-dtype.ts";
 import { Module, type Parameter, parameter } from "./module.ts";
-
-let warned = false;
-
-/** @internal Throws unless `dtype` is one in which models compute. Says once if it is slower than f32 on this processor. */
-export function checkActivationDtype<T extends Dtype | undefined>(name: string, dtype: T): T {
-  if (dtype !== undefined && dtype !== "f32" && dtype !== "bf16") {
-    throw new DtypeError(`${name} must be "f32" or "bf16"; got ${String(dtype)}`);
-  }
-  if (dtype === "bf16" && !multipliesBf16() && !warned) {
-    warned = true;
-    process.emitWarning(
-      `${settings.isa} has no instructions for products of bf16: they are computed in f32, which is slower than a model in f32`,
-      { type: "TrainformerWarning", code: "WARN_SLOW_BF16" },
-    );
-  }
-  return dtype;
-}
 
 export interface LinearOptions {
   /** Default true. */

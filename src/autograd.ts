@@ -150,23 +150,23 @@ function kernelBackward(op: Op, args: OpArguments, values: OpValues): BackwardFu
       );
     };
   }
-  const kept: OpValues = {};
-  for (const { name } of kernel.parameters) if (name in values) kept[name] = values[name];
+  const gradients = op.gradients;
   return (pass, [dy]) => {
-    const all: OpValues = { ...kept, [`d${op.output}`]: dy };
-    const done: (() => void)[] = [];
-    for (const parameter of kernel.parameters) {
-      const input = args[parameter.name.slice(1)];
-      if (parameter.kind === "out" && input instanceof Tensor) {
+    const all: OpValues = { ...values, [gradients.given]: dy };
+    const places: [Tensor, Tensor][] = [];
+    for (const { name, input: inputName, kind, optional } of gradients.made) {
+      const input = args[inputName];
+      if (!(input instanceof Tensor)) continue;
+      if (kind === "out") {
         const place = pass.place(input);
-        all[parameter.name] = place;
-        done.push(() => pass.give(input, place));
-      } else if (parameter.kind === "acc" && input instanceof Tensor) {
-        if (pass.wants(input) || !parameter.optional) all[parameter.name] = pass.accumulator(input);
+        all[name] = place;
+        places.push([input, place]);
+      } else if (pass.wants(input) || !optional) {
+        all[name] = pass.accumulator(input);
       }
     }
     runKernel(kernel, realOf(values[op.output] as Tensor, args), all);
-    for (const give of done) give();
+    for (const [input, place] of places) pass.give(input, place);
   };
 }
 

@@ -37,6 +37,16 @@ export interface OpDeclaration<P extends unknown[]> {
 export interface Op<P extends unknown[] = unknown[]> extends OpDeclaration<P> {
   readonly forwardKernel: Kernel;
   readonly backwardKernel: Kernel | undefined;
+  /** Arguments of the backward kernel that are gradients: that of the output, and those that it writes or adds to. */
+  readonly gradients: { readonly given: string; readonly made: readonly GradientParameter[] };
+}
+
+interface GradientParameter {
+  readonly name: string;
+  /** What it is the gradient of. */
+  readonly input: string;
+  readonly kind: KernelParameter["kind"];
+  readonly optional: boolean;
 }
 
 /** @throws if the op has neither a backward kernel nor says "none": a fast path without a gradient must not exist */
@@ -46,7 +56,11 @@ export function withKernels<P extends unknown[]>(declaration: OpDeclaration<P>):
   if ((backwardKernel === undefined) !== (declaration.backward === "none")) {
     throw new Error(`op ${declaration.name}: either a kernel ${stem}_backward or backward: "none"`);
   }
-  return { ...declaration, forwardKernel: kernelNamed(`${stem}_forward`), backwardKernel };
+  const made = (backwardKernel?.parameters ?? [])
+    .filter(({ kind }) => kind === "out" || kind === "acc")
+    .map(({ name, kind, optional }) => ({ name, input: name.slice(1), kind, optional }));
+  const gradients = { given: `d${declaration.output}`, made };
+  return { ...declaration, forwardKernel: kernelNamed(`${stem}_forward`), backwardKernel, gradients };
 }
 
 /** Everything that an op's kernels may refer to by name. */

@@ -20,7 +20,10 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<{
 
 const environment = columns([
   ["TRAINFORMER_THREADS", "threads to compute with (default: one a core)"],
-  ["TRAINFORMER_ISA", "instruction set to use: scalar, avx2, avx512, avx512bf16, amx, neon (default: the best there is)"],
+  [
+    "TRAINFORMER_ISA",
+    "instruction set to use: scalar, avx2, avx512, avx512bf16, amx, neon (default: the best there is)",
+  ],
 ]);
 
 const help = `trainformer ${version}: trains Transformers on native kernels

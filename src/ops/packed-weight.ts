@@ -19,7 +19,7 @@ interface Packed {
   version: number;
 }
 
-export type PackedPair = Partial<Record<Orientation, Packed>>;
+type PackedPair = Partial<Record<Orientation, Packed>>;
 
 /** By weight; the copies go with it. */
 const packs = new WeakMap<Tensor, PackedPair>();
@@ -73,16 +73,25 @@ export function packedWeight(weight: Tensor, orientation: Orientation, real: Dty
 }
 
 /** The kept copies of `weight` that are up to date, for an optimizer that writes them as it changes the weight. */
-export function currentPacks(weight: Tensor): { real: Dtype; pair: PackedPair } | undefined {
-  const pair = packs.get(weight);
-  if (pair === undefined) return undefined;
-  const current = Object.entries(pair).filter(([, packed]) => isCurrent(packed, weight));
-  const real = current[0]?.[1].real;
-  if (real === undefined || current.some(([, packed]) => packed.real !== real)) return undefined;
-  return { real, pair: Object.fromEntries(current) };
+export interface CurrentPacks {
+  real: Dtype;
+  forward: Tensor | undefined;
+  backward: Tensor | undefined;
 }
 
-/** Says that the copies hold the values that `weight` has now. */
-export function markCurrent(pair: PackedPair, weight: Tensor): void {
-  for (const packed of Object.values(pair)) packed.version = weight.storage.version;
+export function currentPacks(weight: Tensor): CurrentPacks | undefined {
+  const pair = packs.get(weight);
+  if (pair === undefined) return undefined;
+  const forward = pair.forward && isCurrent(pair.forward, weight) ? pair.forward : undefined;
+  const backward = pair.backward && isCurrent(pair.backward, weight) ? pair.backward : undefined;
+  const real = (forward ?? backward)?.real;
+  if (real === undefined || (backward !== undefined && backward.real !== real)) return undefined;
+  return { real, forward: forward?.data, backward: backward?.data };
+}
+
+/** Says that `written` hold the values that `weight` has now. */
+export function markCurrent(weight: Tensor, written: CurrentPacks): void {
+  const pair = packs.get(weight)!;
+  if (written.forward) pair.forward!.version = weight.storage.version;
+  if (written.backward) pair.backward!.version = weight.storage.version;
 }

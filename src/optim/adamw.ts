@@ -3,7 +3,7 @@ import { ArgumentError, checkNumber, DtypeError } from "../errors.ts";
 import { scope, unscoped } from "../memory.ts";
 import { configure, kernelNamed } from "../native.ts";
 import { copyInto, type OpValues, runKernel } from "../op.ts";
-import { currentPacks, markCurrent } from "../ops/packed-weight.ts";
+import { type CurrentPacks, currentPacks, markCurrent } from "../ops/packed-weight.ts";
 import { Tensor } from "../tensor.ts";
 
 const adamw = kernelNamed("adamw");
@@ -161,23 +161,18 @@ function update(group: Group, constants: OpValues): void {
     gradient: part(group.gradients, start, shape),
     ...constants,
   });
-  const packed = group.parameters.flatMap((parameter) => {
-    const packs = parameter.gradient && currentPacks(parameter);
-    return packs ? [{ parameter, ...packs }] : [];
-  });
-  for (const { parameter, real, pair } of packed) {
-    const { forward, backward } = pair;
-    runKernel(adamwPacked, real, {
-      ...at(parameter.offset, parameter.shape),
-      forward: forward?.data,
-      backward: backward?.data,
-    });
+  const packed: [Tensor, CurrentPacks][] = [];
+  const others: Tensor[] = [];
+  for (const p of group.parameters) {
+    const packs = p.gradient && currentPacks(p);
+    if (packs) packed.push([p, packs]);
+    else others.push(p);
   }
-  const done = new Set(packed.map(({ parameter }) => parameter));
-  for (const { start, length } of stretches(group.parameters.filter((p) => !done.has(p)))) {
-    runKernel(adamw, "f32", at(start, [length]));
+  for (const [p, { real, forward, backward }] of packed) {
+    runKernel(adamwPacked, real, { ...at(p.offset, p.shape), forward, backward });
   }
-  for (const { parameter, pair } of packed) markCurrent(pair, parameter);
+  for (const { start, length } of stretches(others)) runKernel(adamw, "f32", at(start, [length]));
+  for (const [p, packs] of packed) markCurrent(p, packs);
 }
 
 /** The stretches of memory of those parameters that have a gradient. */

@@ -88,8 +88,9 @@ function flopsOf(name: string, tensors: readonly Argument[], numbers: ReadonlyMa
   if (name.startsWith("matmul")) return 2 * product(tensors[0]!.shape) * tensors.at(-1)!.shape.at(-1)!; // y [B, M, N]
   const [q, k] = name === "attention_forward" ? tensors : tensors.slice(1);
   if (!name.startsWith("attention")) return 0;
-  const products = (name === "attention_forward" ? 2 : 5) / (numbers.get("causal") ? 2 : 1);
-  return products * 2 * product(q!.shape) * k!.shape[1]!;
+  const [S, reach] = [k!.shape[1]!, numbers.get("window") || Infinity];
+  const keys = numbers.get("causal") ? Math.min(S / 2, reach) : Math.min(S, 2 * reach - 1); // of a query, on average
+  return (name === "attention_forward" ? 2 : 5) * 2 * product(q!.shape) * keys;
 }
 
 /** Adds a call to its row. */

@@ -38,7 +38,8 @@ void Queue::submit() {
     return;
   }
   if (!thread_.joinable()) thread_ = std::thread(&Queue::serve, this);
-  tail_.store(tail + 1, std::memory_order_seq_cst);
+  // Exchanges, here and in serve(), and no stores: emulators of ARM64 let a later load overtake a store.
+  tail_.exchange(tail + 1, std::memory_order_seq_cst);
   if (sleeping_.load(std::memory_order_seq_cst)) {
     std::lock_guard lock(mutex_);
     wake_.notify_one();
@@ -78,7 +79,7 @@ void Queue::serve() {
     }
     if (tail_.load(std::memory_order_acquire) == head) {
       std::unique_lock lock(mutex_);
-      sleeping_.store(true, std::memory_order_seq_cst);
+      sleeping_.exchange(true, std::memory_order_seq_cst);
       wake_.wait(lock, [&] { return context_.stopping.load() || tail_.load(std::memory_order_seq_cst) != head; });
       sleeping_.store(false, std::memory_order_relaxed);
     }

@@ -204,6 +204,12 @@ describe("errors name what was wrong, what is right and what came", () => {
       "ERR_SHAPE",
       /multiple/,
     ],
+    [
+      "window",
+      () => attention(zeros([1, 2, 1, 4]), zeros([1, 2, 1, 4]), zeros([1, 2, 1, 4]), { window: 0 }),
+      "ERR_ARGUMENT",
+      /window must be an integer of at least 1; got 0/,
+    ],
     ["targets", () => crossEntropy(zeros([2, 3]), arange(3)), "ERR_SHAPE", /targets must be \[\.\.\.\]/],
     ["reshape", () => zeros([2, 3]).reshape(4, -1), "ERR_SHAPE", /must hold the 6 elements/],
     ["axis", () => zeros([2, 3]).sum(2), "ERR_SHAPE", /axis must be an axis of a tensor of rank 2/],

@@ -9,31 +9,28 @@
 //   backward       p = exp(s − lse)    δ = Σ_d dy · y    ds = p ∘ (dy·vᵀ · keep / (1 − dropout) − δ)
 //                  dq = scale · ds·k    dk = scale · dsᵀ·q    dv = p̃ᵀ·dy
 //
-// Query i sees key j if j < lengths[b] and, when causal, j ≤ i + S − T. A query that sees none has y = 0,
-// lse = −∞ and no gradient. The mask of dropout is a function of (seed, position, b, h, i, j), never stored.
-// Exponentials are taken to the base 2: q is multiplied by scale · log₂e as it is loaded.
+// Query i stands at key i + S − T. It sees key j if j < lengths[b]; when causal, j ≤ i + S − T; with a window
+// W > 0, |i + S − T − j| < W. A query that sees none has y = 0, lse = −∞ and no gradient. The mask of dropout
+// is a function of (seed, position, b, h, i, j), never stored. Exponentials are taken to the base 2: scores
+// are multiplied by scale · log₂e.
 //
-// Every product has the form Σ a·b with an element of a broadcast and a row of b in lanes, so one operand of
+// Every product has the form Σ a·b with a word of a broadcast and a row of b in lanes, so one operand of
 // q·kᵀ has to be transposed. Forward that is q, once a strip of queries: scores are [keys, strip], the
 // softmax needs no horizontal step, and p [keys, strip] is just what y += pᵀ·v broadcasts. Backward it is k
 // and v, once a strip of keys: scores are [queries, strip], broadcast by columns into dk and dv and by rows
-// into dq. Strips and bands end where the causal mask does: what nobody sees is not computed.
+// into dq. Where the processor multiplies pairs of bf16, p and ds are rounded to bf16 for these products.
+// Strips and bands end where the causal mask and the window do: what nobody sees is not computed.
 //
 // A chunk of parallel work is a function of the shape alone, and sums run in a fixed order.
-#include "attention_tiles.h"
+#include "attention_weights.h"
 
 namespace ISA {
 
 namespace {
 
-constexpr Index kStrip = 32;          // in lanes: queries forward, keys backward
-constexpr Index kBlock = 64;          // broadcast: keys forward, queries backward
 constexpr Index kStripsPerBlock = 4;  // that share what was loaded for a kBlock
 constexpr Index kStripBlock = kStrip * kStripsPerBlock;
-constexpr Index kHalf = kStrip / 2;
 constexpr Index kMaxHead = 32768;  // D: bounded by scratch memory
-constexpr float kLog2e = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
-constexpr float kInfinity = __builtin_inff();
 
 // What both directions know of the call.
 struct Problem {
@@ -41,11 +38,11 @@ struct Problem {
   const std::int32_t* lengths;
   Index lengths_stride;
   float scale;
-  bool causal;
+  Index behind, ahead;  // a query sees so many keys before its own place, and so many after it
   Dropout dropout;
 
-  Problem(const View& q, const View& k, const IdsOpt& lengths, float scale, Index causal, float p, Index seed,
-          Index position)
+  Problem(const View& q, const View& k, const IdsOpt& lengths, float scale, Index causal, Index window,
+          float p, Index seed, Index position)
       : B(q.size[0]),
         T(q.size[1]),
         S(k.size[1]),
@@ -55,21 +52,27 @@ struct Problem {
         lengths(lengths ? lengths.at() : nullptr),
         lengths_stride(lengths.stride[0]),
         scale(scale),
-        causal(causal != 0),
+        behind(window > 0 ? window - 1 : kFar),
+        ahead(causal ? 0 : behind),
         dropout{p, static_cast<std::uint64_t>(seed), static_cast<std::uint64_t>(position)} {}
 
   bool sound() const {
     if (D > kMaxHead) report_index_fault(0, D, kMaxHead + 1);
     return G > 0 && H % G == 0 && D <= kMaxHead;
   }
+  // Whether q, k and v are more than an L2 cache keeps from the kernel that made them.
+  bool is_far() const { return (B * T * H + 2 * B * S * G) * D * Index{sizeof(Real)} > Index{1} << 20; }
+  // Of a row of D in lanes, and of one whose words are broadcast.
   Index row_length() const { return padded(D); }
-  // The keys of sequence b, and those of them that query i sees: always the first ones.
+  Index word_length() const { return padded(words(D)); }
+  // The keys of sequence b, and those of them that query i sees.
   Index keys(Index b) const { return lengths ? max(0, min(S, lengths[b * lengths_stride])) : S; }
-  Index seen(Index keys, Index i) const { return causal ? max(0, min(keys, i + S - T + 1)) : keys; }
+  Index first_seen(Index i) const { return max(0, i + S - T - behind); }
+  Index seen_until(Index keys, Index i) const { return max(0, min(keys, i + S - T + ahead + 1)); }
   // The same as bands of a tile: of keys from j on for rows of queries from i on, and the other way round.
-  Band keys_seen(Index i, Index j) const { return causal ? Band{kWhole.from, i + S - T + 1 - j} : kWhole; }
+  Band keys_seen(Index i, Index j) const { return {i + S - T - behind - j, i + S - T + ahead + 1 - j}; }
   Band queries_seeing(Index j, Index i) const {
-    return causal ? Band{j - (S - T) - i, kWhole.until} : kWhole;
+    return {j - (S - T) - ahead - i, j - (S - T) + behind + 1 - i};
   }
   // The number of an element of p in the stream of random numbers.
   std::uint64_t element(Index b, Index h, Index i, Index j) const {
@@ -77,57 +80,75 @@ struct Problem {
   }
 };
 
-// One step of the online softmax for a strip: scores s [rows, kStrip] become weights relative to
-// exp2(reference). The reference follows the greatest score, but only when it is left behind by more than 2⁸:
-// weights stay far from overflow, and `shrink`, by which all that was summed before is to be multiplied, is 1
-// most of the time.
-void softmax_step(Index rows, Index columns, float* s, float* reference, float* total, float* shrink) {
-  for (Index c = 0; c < columns; c += kWidth) {
-    Vec<kWidth> even = splat<kWidth>(-kInfinity), odd = even;
-    Index j = 0;
-    for (; j + 2 <= rows; j += 2) {
-      even = max<kWidth>(even, load<kWidth>(s + j * kStrip + c));
-      odd = max<kWidth>(odd, load<kWidth>(s + (j + 1) * kStrip + c));
-    }
-    if (j < rows) even = max<kWidth>(even, load<kWidth>(s + j * kStrip + c));
-    const Vec<kWidth> greatest = max<kWidth>(even, odd), before = load<kWidth>(reference + c);
-    const Vec<kWidth> now = greatest > before + 8.f ? greatest : before;
-    const Vec<kWidth> origin = now == -kInfinity ? Vec<kWidth>{} : now;
-    const Vec<kWidth> factor = exp2(before - origin);
-    Vec<kWidth> sum = load<kWidth>(total + c) * factor;
-    for (j = 0; j < rows; ++j) {
-      const Vec<kWidth> p = exp2(load<kWidth>(s + j * kStrip + c) - origin);
-      sum += p;
-      store<kWidth>(s + j * kStrip + c, p);
-    }
-    store<kWidth>(reference + c, now);
-    store<kWidth>(total + c, sum);
-    store<kWidth>(shrink + c, factor);
-  }
-}
-
 // One strip of queries of one head.
 struct Strip {
   Index first, count;
-  float *q, *y;  // [D, kStrip] scaled, [kStrip, D]
+  float *q, *y;  // [words(D), kStrip], [kStrip, D]
   float *reference, *total;
 };
+
+// One step of the online softmax for a strip: scores s [rows, kStrip], times `factor`, become words of
+// weights relative to exp2(reference). The reference follows the greatest score, but only when it is left
+// behind by more than 2⁸: weights stay far from overflow, and `shrink`, by which all that was summed before
+// is to be multiplied, is 1 most of the time. Weights whose `random` number is below `dropout` count in the
+// total only.
+void softmax_step(const Scores& tile, float factor, const float* random, float dropout, float* s,
+                  const Strip& strip, float* shrink) {
+  for (Index c = 0; c < tile.columns; c += kWidth) {
+    const Range counting = tile.counting(c, kWidth);
+    Vec<kWidth> greatest = splat<kWidth>(-kInfinity);
+    for (Index j = counting.begin; j < counting.end; ++j) {
+      Vec<kWidth> x = load<kWidth>(s + j * kStrip + c) * factor;
+      if (!tile.is_inside(j, c)) x = tile.lanes_inside(j, c) ? x : -kInfinity;
+      store<kWidth>(s + j * kStrip + c, x);
+      greatest = max<kWidth>(greatest, x);
+    }
+    const Vec<kWidth> before = load<kWidth>(strip.reference + c);
+    const Vec<kWidth> now = greatest > before + 8.f ? greatest : before;
+    const Vec<kWidth> origin = now == -kInfinity ? Vec<kWidth>{} : now;
+    const Vec<kWidth> shrunk = before == -kInfinity ? splat<kWidth>(1) : exp2(before - origin);
+    Vec<kWidth> sum = load<kWidth>(strip.total + c) * shrunk;
+    for (Index j = counting.begin; j < counting.end; j += kWordElements) {
+      Vec<kWidth> p[kWordElements] = {};
+      for (Index e = 0; e < kWordElements && j + e < counting.end; ++e) {
+        p[e] = exp2(load<kWidth>(s + (j + e) * kStrip + c) - origin);
+        sum += p[e];
+        if (random) p[e] = load<kWidth>(random + (j + e) * kStrip + c) < dropout ? Vec<kWidth>{} : p[e];
+      }
+      store<kWidth>(s + j / kWordElements * kStrip + c, words_of_rows(p));
+    }
+    tile.clear_rest(s, c);
+    store<kWidth>(strip.reference + c, now);
+    store<kWidth>(strip.total + c, sum);
+    store<kWidth>(shrink + c, shrunk);
+  }
+}
 
 }  // namespace
 
 void attention_forward(In q, In k, In v, IdsOpt lengths, Out y, Out32 lse, float scale, Index causal,
-                       float dropout, Index seed, Index position) {
-  const Problem the(q, k, lengths, scale, causal, dropout, seed, position);
+                       Index window, float dropout, Index seed, Index position) {
+  const Problem the(q, k, lengths, scale, causal, window, dropout, seed, position);
   if (!the.sound() || the.B == 0 || the.H == 0) return;
-  const Index D = the.D, ld = the.row_length(), heads = the.B * the.H, blocks = ceil_div(the.T, kStripBlock);
+  const Index D = the.D, ld = the.row_length(), ldw = the.word_length(), heads = the.B * the.H;
+  const Index blocks = ceil_div(the.T, kStripBlock);
   parallel(heads * blocks, [&](Index chunk) {
     const Index b = chunk % heads / the.H, h = chunk % heads % the.H, g = h / (the.H / the.G);
     const Index begin = (blocks - 1 - chunk / heads) * kStripBlock;  // the longest causal rows first
     const Index end = min(the.T, begin + kStripBlock), keys = the.keys(b);
     Scratch scratch;
-    float *k_tile = scratch.floats(kBlock * ld), *v_tile = scratch.floats(kBlock * ld);
+    float *k_tile = scratch.floats(kBlock * ldw), *v_tile = scratch.floats(words_of(kBlock) * ld);
     float *s = scratch.floats(kBlock * kStrip), *shrink = scratch.floats(kStrip);
     float *random = scratch.floats(kStrip * kBlock), *random_t = scratch.floats(kBlock * kStrip);
+
+    if (the.is_far() && chunk % heads + 1 < heads) {
+      prefetch_rows<true>(y.at(b, begin, h), y.stride[1], end - begin, D);
+      const Index n = chunk % heads + 1, next_b = n / the.H, next_h = n % the.H,
+                  next_g = next_h / (the.H / the.G);
+      prefetch_rows(q.at(next_b, begin, next_h), q.stride[1], end - begin, D);
+      prefetch_rows(k.at(next_b, 0, next_g), k.stride[1], min(the.S, kBlock), D);
+      prefetch_rows(v.at(next_b, 0, next_g), v.stride[1], min(the.S, kBlock), D);
+    }
 
     Strip strips[kStripsPerBlock];
     Index strip_count = 0;
@@ -135,76 +156,60 @@ void attention_forward(In q, In k, In v, IdsOpt lengths, Out y, Out32 lse, float
       Strip& strip = strips[strip_count++];
       strip = {i,
                min(kStrip, end - i),
-               scratch.floats(D * kStrip),
+               scratch.floats(words_of(D) * kStrip),
                scratch.floats(kStrip * ld),
                scratch.floats(kStrip),
                scratch.floats(kStrip)};
-      load_transposed(q.at(b, i, h), q.stride[1], strip.count, D, the.scale * kLog2e, strip.q, kStrip);
+      load_transposed(q.at(b, i, h), q.stride[1], strip.count, D, strip.q, kStrip);
       clear(strip.y, strip.count * ld);
       clear(strip.total, kStrip);
       for (Index c = 0; c < kStrip; ++c) strip.reference[c] = -kInfinity;
     }
 
-    const Index last_key = the.seen(keys, end - 1);
-    for (Index j0 = 0; j0 < last_key; j0 += kBlock) {
-      const Index tile = min(kBlock, last_key - j0);
-      load_rows(k.at(b, j0, g), k.stride[1], tile, D, 1, k_tile);
-      load_rows(v.at(b, j0, g), v.stride[1], tile, D, 1, v_tile);
+    const Index last_key = the.seen_until(keys, end - 1);
+    for (Index j0 = the.first_seen(begin); j0 < last_key; j0 += kBlock) {
+      const Index block = min(kBlock, last_key - j0);
+      load_rows(k.at(b, j0, g), k.stride[1], block, D, k_tile, ldw);
+      load_columns(v.at(b, j0, g), v.stride[1], block, D, v_tile);
       for (Index n = 0; n < strip_count; ++n) {
         const Strip& strip = strips[n];
-        const Index rows = min(tile, the.seen(keys, strip.first + strip.count - 1) - j0);
-        if (rows <= 0) continue;
-        const Index columns = padded(strip.count);
-        const Band band = the.keys_seen(strip.first, j0);
-        const Index wide =
-            columns > kHalf ? max(0, min(rows, band.until + kHalf - 1)) : rows;  // seen by the first half
-        multiply<false>(wide, columns, D, k_tile, ld, strip.q, kStrip, s, kStrip, false, kWhole);
-        multiply<false>(rows - wide, columns - kHalf, D, k_tile + wide * ld, ld, strip.q + kHalf, kStrip,
-                        s + wide * kStrip + kHalf, kStrip, false, kWhole);
-        for (Index j = max(0, the.seen(keys, strip.first) - j0); j < rows; ++j) {
-          const float hidden =
-              static_cast<float>(j0 + j - (strip.first + the.S - the.T));  // queries that come earlier
-          for (Index c = 0; c < columns; c += kWidth) {
-            const Vec<kWidth> lane = lane_numbers() + static_cast<float>(c);
-            float* p = s + j * kStrip + c;
-            store<kWidth>(p, lane < hidden ? splat<kWidth>(-kInfinity) : load<kWidth>(p));
-          }
-        }
-        softmax_step(rows, columns, s, strip.reference, strip.total, shrink);
+        const Range rows = depths(the.keys_seen(strip.first, j0), 0, strip.count, block);
+        if (rows.size() <= 0) continue;
+        const Index j = j0 + rows.begin;
+        const Band band = the.keys_seen(strip.first, j);
+        const Scores tile = {rows.size(), padded(strip.count), band};
+        tile.multiply(D, k_tile + rows.begin * ldw, ldw, strip.q, s);
         if (the.dropout) {
           for (Index i = 0; i < strip.count; ++i)
-            the.dropout.uniforms(the.element(b, h, strip.first + i, j0), rows, random + i * kBlock);
-          load_transposed(random, kBlock, strip.count, rows, 1, random_t, kStrip);
-          for (Index j = 0; j < rows; ++j)
-            for (Index c = j * kStrip; c < j * kStrip + columns; c += kWidth)
-              store<kWidth>(s + c,
-                            load<kWidth>(random_t + c) < the.dropout.p ? Vec<kWidth>{} : load<kWidth>(s + c));
+            the.dropout.uniforms(the.element(b, h, strip.first + i, j), tile.rows, random + i * kBlock);
+          transpose_floats(random, kBlock, kStrip, kBlock, random_t, kStrip);
         }
+        softmax_step(tile, scale * kLog2e, the.dropout ? random_t : nullptr, dropout, s, strip, shrink);
         for (Index i = 0; i < strip.count; ++i)
           if (shrink[i] != 1)
             for (Index d = i * ld; d < (i + 1) * ld; d += kWidth)
               store<kWidth>(strip.y + d, load<kWidth>(strip.y + d) * shrink[i]);
-        multiply<true>(strip.count, ld, rows, s, kStrip, v_tile, ld, strip.y, ld, true, band);
+        multiply<true>(strip.count, ld, tile.rows, s, kStrip, v_tile + rows.begin / kWordElements * ld, ld,
+                       strip.y, ld, true, band);
       }
     }
 
-    for (Index n = 0; n < strip_count; ++n)
-      for (Index i = 0; i < strips[n].count; ++i) {
-        const float total = strips[n].total[i];
-        store_row(strips[n].y + i * ld, D, total == 0 ? 0 : the.dropout.scale() / total,
-                  y.at(b, strips[n].first + i, h));
-        *lse.at(b, h, strips[n].first + i) =
-            total == 0 ? -kInfinity : (strips[n].reference[i] + log2(total)) * kLn2;
+    for (Index n = 0; n < strip_count; ++n) {
+      const auto [first, count, q_t, y_rows, reference, total] = strips[n];
+      for (Index c = 0; c < count; c += kWidth) {
+        const Vec<kWidth> sum = load<kWidth>(total + c), level = load<kWidth>(reference + c) + log2(sum);
+        store<kWidth>(reference + c, sum == 0.f ? -kInfinity : level * kLn2);
+        store<kWidth>(total + c, sum == 0.f ? Vec<kWidth>{} : the.dropout.scale() / sum);
       }
+      for (Index i = 0; i < count; ++i) {
+        store_row(y_rows + i * ld, D, total[i], y.at(b, first + i, h));
+        *lse.at(b, h, first + i) = reference[i];
+      }
+    }
   });
 }
 
 namespace {
-
-struct Range {
-  Index begin, end;
-  Index size() const { return end - begin; }
-};
 
 struct Backward : Problem {
   In dy, q, k, v, y;
@@ -214,106 +219,139 @@ struct Backward : Problem {
   // The gradients of a range of queries (dq, which needs all keys) and of keys (dk and dv, which need all
   // queries of all heads that share them), as wanted. dq is summed in scratch memory over the blocks of keys.
   void run(Index b, Index g, Range heads, Range queries, Range key_range, bool want_dq, bool want_dkv) const;
-  void load_row_constants(Index b, Index h, Index i, Index rows, float* lse2, float* delta) const;
-  void weights(Index b, Index h, Index i, Index rows, Index j, Index columns, Index keys, const float* lse2,
-               const float* delta, float* p, float* ds) const;
+  void prefetch(Index b, Index g) const;
+  void weights(const Scores& tile, Index b, Index h, Index i, Index j, Index keys, const float* lse2,
+               const float* delta, float* random, float* p, float* ds, float* ds_rows) const;
 };
 
-// lse to the base 2, and δ, of queries from i on.
-void Backward::load_row_constants(Index b, Index h, Index i, Index rows, float* lse2, float* delta) const {
-  for (Index r = 0; r < rows; ++r) {
-    const auto dy_r = dy.row(b, i + r, h), y_r = y.row(b, i + r, h);
-    lse2[r] = *lse.at(b, h, i + r) * kLog2e;
-    delta[r] = sum(D, [&](auto d) { return dy_r[d] * y_r[d]; });
-  }
+// What run() reads first, and writes.
+void Backward::prefetch(Index b, Index g) const {
+  const Index h = g * (H / G), rows = min(T, kBlock), columns = min(S, kStripBlock);
+  prefetch_rows<true>(dk.at(b, 0, g), dk.stride[1], columns, D);
+  prefetch_rows<true>(dv.at(b, 0, g), dv.stride[1], columns, D);
+  prefetch_rows(k.at(b, 0, g), k.stride[1], columns, D);
+  prefetch_rows(v.at(b, 0, g), v.stride[1], columns, D);
+  prefetch_rows(q.at(b, 0, h), q.stride[1], rows, D);
+  prefetch_rows(dy.at(b, 0, h), dy.stride[1], rows, D);
+  prefetch_rows(y.at(b, 0, h), y.stride[1], rows, D);
+  prefetch_rows<true>(dq.at(b, 0, h), dq.stride[1], rows, D);
 }
 
-// For queries from i and keys from j on, in place: scores → p̃ · (1 − dropout), dy·vᵀ → ds.
-void Backward::weights(Index b, Index h, Index i, Index rows, Index j, Index columns, Index keys,
-                       const float* lse2, const float* delta, float* p, float* ds) const {
-  const float keep_scale = dropout.scale();
-  float random[kStrip];
-  for (Index r = 0; r < rows; ++r, p += kStrip, ds += kStrip) {
-    const float visible = static_cast<float>(seen(keys, i + r) - j);
-    if (dropout) dropout.uniforms(element(b, h, i + r, j), columns, random);
-    for (Index c = 0; c < columns; c += kWidth) {
-      const auto sees = lane_numbers() + static_cast<float>(c) < visible;
-      const Vec<kWidth> weight = exp2(load<kWidth>(p + c) - lse2[r]), dp = load<kWidth>(ds + c);
-      if (dropout) {
-        const auto kept = load<kWidth>(random + c) >= this->dropout.p;
-        store<kWidth>(p + c, sees & kept ? weight : Vec<kWidth>{});
-        store<kWidth>(ds + c,
-                      sees ? weight * ((kept ? dp * keep_scale : Vec<kWidth>{}) - delta[r]) : Vec<kWidth>{});
-      } else {
-        store<kWidth>(p + c, sees ? weight : Vec<kWidth>{});
-        store<kWidth>(ds + c, sees ? weight * (dp - delta[r]) : Vec<kWidth>{});
+// For queries from i and keys from j on, in place: scores → words of p̃ · (1 − dropout), dy·vᵀ → words of ds,
+// both down the columns; and those of ds along its rows.
+void Backward::weights(const Scores& tile, Index b, Index h, Index i, Index j, Index keys, const float* lse2,
+                       const float* delta, float* random, float* p, float* ds, float* ds_rows) const {
+  const float factor = scale * kLog2e, keep_scale = dropout.scale();
+  for (Index r = 0; dropout && r < tile.rows; ++r)
+    dropout.uniforms(element(b, h, i + r, j), tile.columns, random + r * kStrip);
+  for (Index c = 0; c < tile.columns; c += kWidth) {
+    const Range counting = tile.counting(c, kWidth);
+    const auto exists = lane_numbers() + static_cast<float>(c) < static_cast<float>(keys - j);
+    for (Index r = counting.begin; r < counting.end; r += kWordElements) {
+      Vec<kWidth> weight[kWordElements] = {}, slope[kWordElements] = {};
+      for (Index e = 0; e < kWordElements && r + e < counting.end; ++e) {
+        const Index at = (r + e) * kStrip + c;
+        const bool all = tile.is_inside(r + e, c) && j + c + kWidth <= keys;
+        const auto sees = tile.lanes_inside(r + e, c) & exists;
+        Vec<kWidth> w = exp2(load<kWidth>(p + at) * factor - lse2[r + e]), dp = load<kWidth>(ds + at);
+        if (!all) w = sees ? w : Vec<kWidth>{};
+        weight[e] = w;
+        if (dropout) {
+          const auto kept = load<kWidth>(random + at) >= dropout.p;
+          weight[e] = kept ? w : Vec<kWidth>{};
+          dp = kept ? dp * keep_scale : Vec<kWidth>{};
+        }
+        slope[e] = w * (dp - delta[r + e]);
+        if (!all) slope[e] = sees ? slope[e] : Vec<kWidth>{};
       }
+      store<kWidth>(p + r / kWordElements * kStrip + c, words_of_rows(weight));
+      store<kWidth>(ds + r / kWordElements * kStrip + c, words_of_rows(slope));
+      for (Index e = 0; kPairs && e < kWordElements; ++e)
+        store_rounded(reinterpret_cast<Real*>(ds_rows) + (r + e) * kStrip + c, slope[e]);
     }
+    tile.clear_rest(p, c);
+    tile.clear_rest(ds, c);
+    for (Index r = 0; kPairs && r < tile.rows; ++r)
+      if (r < counting.begin || r >= counting.end)
+        store_rounded(reinterpret_cast<Real*>(ds_rows) + r * kStrip + c, Vec<kWidth>{});
   }
 }
 
 void Backward::run(Index b, Index g, Range heads, Range queries, Range key_range, bool want_dq,
                    bool want_dkv) const {
-  const Index ld = row_length(), keys = this->keys(b),
-              last_key = min(key_range.end, seen(keys, queries.end - 1));
+  const Index ld = row_length(), ldw = word_length(), keys = this->keys(b);
+  const Index last_key = min(key_range.end, seen_until(keys, queries.end - 1));
+  constexpr Index kStripWords = kStrip / kWordElements;
   Scratch scratch;
-  float *q_rows = scratch.floats(kBlock * ld), *dy_rows = scratch.floats(kBlock * ld);
-  float *k_rows = scratch.floats(kStripBlock * ld), *k_t = scratch.floats(kStripBlock * D);
-  float* v_t = scratch.floats(kStripBlock * D);
+  const auto block_of = [&](Index columns, Index rows) { return scratch.floats(words_of(rows) * columns); };
+  float *q_columns = block_of(ld, kBlock), *dy_columns = block_of(ld, kBlock);
+  float* q_rows = kPairs ? scratch.floats(kBlock * ldw) : q_columns;  // words of one float: the same
+  float* dy_rows = kPairs ? scratch.floats(kBlock * ldw) : dy_columns;
+  float *k_columns = block_of(ld, kStripBlock), *k_t = block_of(kStripBlock, D),
+        *v_t = block_of(kStripBlock, D);
   float *dk_rows = scratch.floats(kStripBlock * ld), *dv_rows = scratch.floats(kStripBlock * ld);
   float *p = scratch.floats(kBlock * kStrip), *ds = scratch.floats(kBlock * kStrip);
+  float* ds_rows = kPairs ? scratch.floats(kBlock * kStripWords) : ds;
+  float* random = scratch.floats(kBlock * kStrip);
   float *lse2 = scratch.floats(kBlock), *delta = scratch.floats(kBlock);
   float* dq_rows = want_dq ? scratch.floats(heads.size() * queries.size() * ld) : nullptr;
   if (want_dq) clear(dq_rows, heads.size() * queries.size() * ld);
 
-  for (Index j0 = key_range.begin; j0 < key_range.end; j0 += kStripBlock) {
-    const Index tile = min(kStripBlock, last_key - j0);
-    if (want_dkv) clear(dk_rows, kStripBlock * ld), clear(dv_rows, kStripBlock * ld);
-    for (Index c = 0; c < tile; c += kStrip) {
-      const Index count = min(kStrip, tile - c);
-      load_transposed(k.at(b, j0 + c, g), k.stride[1], count, D, 1, k_t + c * D, kStrip);
-      load_transposed(v.at(b, j0 + c, g), v.stride[1], count, D, 1, v_t + c * D, kStrip);
+  const Index first_key = want_dkv ? key_range.begin : max(key_range.begin, first_seen(queries.begin));
+  for (Index j0 = first_key; j0 < (want_dkv ? key_range.end : last_key); j0 += kStripBlock) {
+    const Index block = min(kStripBlock, last_key - j0);
+    const Range seeing = {max(queries.begin, queries_seeing(j0, 0).from),
+                          min(queries.end, queries_seeing(j0 + block - 1, 0).until)};
+    const bool is_seen = block > 0 && seeing.size() > 0;
+    const Index written = want_dkv ? min(kStripBlock, key_range.end - j0) : 0;
+    clear(dk_rows, written * ld);
+    clear(dv_rows, written * ld);
+    for (Index c = 0; is_seen && c < block; c += kStrip) {
+      const Index count = min(kStrip, block - c);
+      load_transposed(k.at(b, j0 + c, g), k.stride[1], count, D, k_t + c * words_of(D), kStrip);
+      load_transposed(v.at(b, j0 + c, g), v.stride[1], count, D, v_t + c * words_of(D), kStrip);
     }
-    if (tile > 0 && want_dq) load_rows(k.at(b, j0, g), k.stride[1], tile, D, 1, k_rows);
+    if (is_seen && want_dq) load_columns(k.at(b, j0, g), k.stride[1], block, D, k_columns);
 
-    for (Index h = heads.begin; tile > 0 && h < heads.end; ++h)
-      for (Index i0 = queries.begin; i0 < queries.end; i0 += kBlock) {
-        const Index block = min(kBlock, queries.end - i0);
-        if (seen(keys, i0 + block - 1) <= j0) continue;
-        load_rows(q.at(b, i0, h), q.stride[1], block, D, scale * kLog2e, q_rows);
-        load_rows(dy.at(b, i0, h), dy.stride[1], block, D, 1, dy_rows);
-        load_row_constants(b, h, i0, block, lse2, delta);
-        for (Index c = 0; c < tile; c += kStrip) {
-          const Index j = j0 + c, count = min(kStrip, tile - c), columns = padded(count);
-          const Index hidden = causal ? max(0, j - (S - T) - i0) : 0, rows = block - hidden, i = i0 + hidden;
-          if (rows <= 0) break;
-          const Index row = (h - heads.begin) * queries.size() + i - queries.begin;
-          const float *q_i = q_rows + hidden * ld, *dy_i = dy_rows + hidden * ld;
-          const Band band = keys_seen(i, j);
-          const Index narrow =
-              columns > kHalf ? max(0, min(rows, kHalf + 1 - band.until)) : 0;  // see the first half
-          const auto scores = [&](const float* a, const float* b_t, float* to) {
-            multiply<false>(narrow, kHalf, D, a, ld, b_t, kStrip, to, kStrip, false, kWhole);
-            multiply<false>(rows - narrow, columns, D, a + narrow * ld, ld, b_t, kStrip, to + narrow * kStrip,
-                            kStrip, false, kWhole);
-          };
-          scores(q_i, k_t + c * D, p);
-          scores(dy_i, v_t + c * D, ds);
-          weights(b, h, i, rows, j, columns, keys, lse2 + hidden, delta + hidden, p, ds);
+    for (Index h = heads.begin; is_seen && h < heads.end; ++h)
+      for (Index i0 = seeing.begin; i0 < seeing.end; i0 += kBlock) {
+        const Index count_i = min(kBlock, seeing.end - i0);
+        if (kPairs) {
+          load_rows(q.at(b, i0, h), q.stride[1], count_i, D, q_rows, ldw);
+          load_rows(dy.at(b, i0, h), dy.stride[1], count_i, D, dy_rows, ldw);
+        }
+        if (want_dkv || !kPairs) {
+          load_columns(q.at(b, i0, h), q.stride[1], count_i, D, q_columns);
+          load_columns(dy.at(b, i0, h), dy.stride[1], count_i, D, dy_columns);
+        }
+        row_products(dy.at(b, i0, h), dy.stride[1], y.at(b, i0, h), y.stride[1], count_i, D, delta);
+        for (Index r = 0; r < count_i; ++r) lse2[r] = *lse.at(b, h, i0 + r) * kLog2e;
+        for (Index c = 0; c < block; c += kStrip) {
+          const Index j = j0 + c, count = min(kStrip, block - c);
+          const Range rows = depths(queries_seeing(j, i0), 0, count, count_i);
+          if (rows.size() <= 0) continue;
+          const Index i = i0 + rows.begin, word = rows.begin / kWordElements;
+          const Band seeing_j = queries_seeing(j, i);
+          const Scores tile = {rows.size(), padded(count), seeing_j};
+          tile.multiply(D, q_rows + rows.begin * ldw, ldw, k_t + c * words_of(D), p);
+          tile.multiply(D, dy_rows + rows.begin * ldw, ldw, v_t + c * words_of(D), ds);
+          weights(tile, b, h, i, j, keys, lse2 + rows.begin, delta + rows.begin, random, p, ds, ds_rows);
           if (want_dkv) {
-            multiply<true>(count, ld, rows, p, kStrip, dy_i, ld, dv_rows + c * ld, ld, true,
-                           queries_seeing(j, i));
-            multiply<true>(count, ld, rows, ds, kStrip, q_i, ld, dk_rows + c * ld, ld, true,
-                           queries_seeing(j, i));
+            multiply<true>(count, ld, tile.rows, p, kStrip, dy_columns + word * ld, ld, dv_rows + c * ld, ld,
+                           true, seeing_j);
+            multiply<true>(count, ld, tile.rows, ds, kStrip, q_columns + word * ld, ld, dk_rows + c * ld, ld,
+                           true, seeing_j);
           }
-          if (want_dq)
-            multiply<false>(rows, ld, count, ds, kStrip, k_rows + c * ld, ld, dq_rows + row * ld, ld, true,
-                            band);
+          if (want_dq) {
+            const Index row = (h - heads.begin) * queries.size() + i - queries.begin;
+            multiply<false>(tile.rows, ld, count, ds_rows, kStripWords, k_columns + c / kWordElements * ld,
+                            ld, dq_rows + row * ld, ld, true, keys_seen(i, j));
+          }
         }
       }
 
-    for (Index j = 0; want_dkv && j < min(kStripBlock, key_range.end - j0); ++j) {
-      store_row(dk_rows + j * ld, D, kLn2, dk.at(b, j0 + j, g));  // q_rows carry scale · log₂e
+    for (Index j = 0; j < written; ++j) {
+      store_row(dk_rows + j * ld, D, scale, dk.at(b, j0 + j, g));
       store_row(dv_rows + j * ld, D, dropout.scale(), dv.at(b, j0 + j, g));
     }
   }
@@ -329,15 +367,16 @@ void Backward::run(Index b, Index g, Range heads, Range queries, Range key_range
 // With enough heads, one of keys and values and the queries that read it are one chunk. With few, or where dq
 // would not fit scratch memory, dq and (dk, dv) are computed apart in smaller chunks, at 7/5 of the work.
 void attention_backward(In dy, In q, In k, In v, IdsOpt lengths, In y, In32 lse, Out dq, Out dk, Out dv,
-                        float scale, Index causal, float dropout, Index seed, Index position) {
+                        float scale, Index causal, Index window, float dropout, Index seed, Index position) {
   const Backward the{
-      {q, k, lengths, scale, causal, dropout, seed, position}, dy, q, k, v, y, lse, dq, dk, dv};
+      {q, k, lengths, scale, causal, window, dropout, seed, position}, dy, q, k, v, y, lse, dq, dk, dv};
   if (!the.sound() || the.B == 0 || the.D == 0 || (the.T == 0 && the.S == 0)) return;
   constexpr Index kFewHeads = 4, kMaxFloats = Index{1} << 25, kQueries = 256;
   const Index T = the.T, S = the.S, G = the.G, group = the.H / G;
   const auto heads = [&](Index g) { return Range{g * group, (g + 1) * group}; };
   if (the.B * G >= kFewHeads && T <= kMaxFloats / the.row_length() / max(group, 1)) {
     parallel(the.B * G, [&](Index chunk) {
+      if (the.is_far() && chunk + 1 < the.B * G) the.prefetch((chunk + 1) / G, (chunk + 1) % G);
       the.run(chunk / G, chunk % G, heads(chunk % G), {0, T}, {0, S}, true, true);
     });
     return;

@@ -1,61 +1,80 @@
-// The tiles of attention: how they are loaded, multiplied and exponentiated. A tile is a small row-major
-// matrix of f32 in scratch memory; its row length is a multiple of kWidth, so that no loop over a row has a
-// tail.
+// The tiles of attention: how they are loaded and multiplied. A tile is a small row-major matrix in scratch
+// memory; its row length is a multiple of kWidth, so that no loop over a row has a tail.
+//
+// Sums and scores are f32. What is multiplied consists of words along the axis that is summed over (see
+// gemm/blocking.h): a float, or a pair of bf16 where the processor multiplies those.
 #pragma once
-#include "kernel.h"
-#include "philox.h"
+#include "gemm/microkernel.h"
+#include "gemm/pack.h"
 
 namespace ISA {
 
 namespace {
 
-constexpr int kWidth =
-    kLanes > 1 ? kLanes : 4;  // the compiler splits or emulates four lanes where there is one
+constexpr int kWidth = kGemm.lanes;
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kTileRows = 8;  // of 32 registers: 16 sums
 #else
 constexpr int kTileRows = 6;  // of 16 registers: 12 sums
 #endif
 
+constexpr Index kStrip = 32;  // columns of scores: queries forward, keys backward
+constexpr Index kBlock = 64;  // rows of scores: keys forward, queries backward
+constexpr Index kHalf = kStrip / 2;
+
 inline Index padded(Index count) { return ceil_div(count, kWidth) * kWidth; }
+inline Index words(Index count) { return ceil_div(count, kWordElements); }
 inline void clear(float* p, Index count) {
-  __builtin_memset(p, 0, static_cast<std::size_t>(count) * sizeof *p);
+  if (count > 0) __builtin_memset(p, 0, static_cast<std::size_t>(count) * sizeof *p);
 }
 
-// kRows × kVectors·kWidth sums stay in registers: an element of a, broadcast, times a row of b.
+struct Range {
+  Index begin, end;
+  Index size() const { return end - begin; }
+};
+
+// Row r of a product has terms only at depths [from + r, until + r): a triangle, such as a causal mask
+// leaves, or the strip along the diagonal that a window does.
+struct Band {
+  Index from, until;
+};
+constexpr Index kFar = Index{1} << 60;
+constexpr Band kWhole = {-kFar, kFar};
+
+// The depths of `count` rows from r on, from a whole word to a whole word, if there are that many.
+inline Range depths(Band band, Index r, Index count, Index depth) {
+  const Index begin = max(0, band.from + r) / kWordElements * kWordElements;
+  return {begin, min(depth, words(max(0, band.until + r + count - 1)) * kWordElements)};
+}
+
+// kRows × kVectors·kWidth sums stay in registers: a word of a, broadcast, times a row of b.
 template <bool kTransposed, int kRows, int kVectors>
-inline void multiply_block(Index depth, const float* a, Index lda, const float* b, Index ldb, float* c,
+inline void multiply_block(Index words, const float* a, Index lda, const float* b, Index ldb, float* c,
                            Index ldc, bool add) {
   Vec<kWidth> sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v)
       sum[r][v] = add ? load<kWidth>(c + r * ldc + v * kWidth) : Vec<kWidth>{};
-  for (Index k = 0; k < depth; ++k) {
-    Vec<kWidth> b_k[kVectors];
-    for (int v = 0; v < kVectors; ++v) b_k[v] = load<kWidth>(b + k * ldb + v * kWidth);
-    for (int r = 0; r < kRows; ++r) {
-      const Vec<kWidth> a_rk = splat<kWidth>(kTransposed ? a[k * lda + r] : a[r * lda + k]);
-      for (int v = 0; v < kVectors; ++v) sum[r][v] += a_rk * b_k[v];
-    }
+  for (Index w = 0; w < words; ++w) {
+    Vec<kWidth> b_w[kVectors];
+    for (int v = 0; v < kVectors; ++v) b_w[v] = load<kWidth>(b + w * ldb + v * kWidth);
+    for (int r = 0; r < kRows; ++r)
+      for (int v = 0; v < kVectors; ++v)
+        sum[r][v] = multiply_add<kWidth>(sum[r][v], kTransposed ? a + w * lda + r : a + r * lda + w, b_w[v]);
   }
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) store<kWidth>(c + r * ldc + v * kWidth, sum[r][v]);
 }
 
-// Row r of a product has terms only at depths [from + r, until + r): a triangle, such as a causal mask
-// leaves.
-struct Band {
-  Index from, until;
-};
-constexpr Band kWhole = {-(Index{1} << 60), Index{1} << 60};
-
 template <bool kTransposed, int kVectors>
 inline void multiply_panel(Index rows, Index depth, const float* a, Index lda, const float* b, Index ldb,
                            float* c, Index ldc, bool add, Band band) {
   const auto block = [&](auto size, Index r) {
-    const Index first = max(0, band.from + r), last = min(depth, band.until + r + size.lanes - 1);
-    const float* a_r = kTransposed ? a + first * lda + r : a + r * lda + first;
-    multiply_block<kTransposed, size.lanes, kVectors>(last - first, a_r, lda, b + first * ldb, ldb,
+    const Range range = depths(band, r, size.lanes, depth);
+    if (add && range.size() <= 0) return;
+    const Index w = range.begin / kWordElements;
+    const float* a_r = kTransposed ? a + w * lda + r : a + r * lda + w;
+    multiply_block<kTransposed, size.lanes, kVectors>(words(range.end) - w, a_r, lda, b + w * ldb, ldb,
                                                       c + r * ldc, ldc, add);
   };
   Index r = 0;
@@ -64,8 +83,9 @@ inline void multiply_panel(Index rows, Index depth, const float* a, Index lda, c
   for (; r < rows; ++r) block(Lanes<1>{}, r);
 }
 
-// c [rows, columns] = a·b, or += with `add`; a [rows, depth], or [depth, rows] if kTransposed; b [depth,
-// columns]. Columns are a multiple of kWidth. Terms outside of the band are zeros that need not be there.
+// c [rows, columns] = a·b, or += with `add`; a [rows, words(depth)], or [words(depth), rows] if kTransposed;
+// b [words(depth), columns]. Columns are a multiple of kWidth. Terms outside of the band are zeros that need
+// not be there.
 template <bool kTransposed>
 inline void multiply(Index rows, Index columns, Index depth, const float* a, Index lda, const float* b,
                      Index ldb, float* c, Index ldc, bool add, Band band) {
@@ -75,102 +95,143 @@ inline void multiply(Index rows, Index columns, Index depth, const float* a, Ind
   if (n < columns) multiply_panel<kTransposed, 1>(rows, depth, a, lda, b + n, ldb, c + n, ldc, add, band);
 }
 
-// to [rows, padded(columns)] = from [rows, columns] · factor, padded with zeros.
-template <class T>
-inline void load_rows(const T* from, Index stride, Index rows, Index columns, float factor, float* to) {
-  const Index ld = padded(columns), whole = columns / kWidth * kWidth;
-  for (Index r = 0; r < rows; ++r, from += stride, to += ld) {
-    for (Index i = 0; i < whole; i += kWidth) store<kWidth>(to + i, load<kWidth>(from + i) * factor);
-    for (Index i = whole; i < ld; ++i) to[i] = i < columns ? to_float(from[i]) * factor : 0;
-  }
-}
-
-// to [columns, ld] = (from [rows, columns] · factor)ᵀ; rows up to padded(rows) are zeros.
-template <class T>
-inline void load_transposed(const T* from, Index stride, Index rows, Index columns, float factor, float* to,
-                            Index ld) {
-  const Index whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
-  for (Index r = 0; r < whole_rows; r += 4)
-    for (Index i = 0; i < whole_columns; i += 4) {
-      const T* p = from + r * stride + i;
-      const Vec<4> a = load<4>(p) * factor, b = load<4>(p + stride) * factor;
-      const Vec<4> c = load<4>(p + 2 * stride) * factor, d = load<4>(p + 3 * stride) * factor;
-      const Vec<4> ab = __builtin_shufflevector(a, b, 0, 4, 1, 5),
-                   AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const Vec<4> cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
-                   CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      store<4>(to + i * ld + r, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
-      store<4>(to + (i + 1) * ld + r, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
-      store<4>(to + (i + 2) * ld + r, __builtin_shufflevector(AB, CD, 0, 1, 4, 5));
-      store<4>(to + (i + 3) * ld + r, __builtin_shufflevector(AB, CD, 2, 3, 6, 7));
-    }
-  for (Index i = whole_columns; i < columns; ++i)
-    for (Index r = 0; r < whole_rows; ++r) to[i * ld + r] = to_float(from[r * stride + i]) * factor;
-  for (Index i = 0; i < columns; ++i)
-    for (Index r = whole_rows; r < padded(rows); ++r)
-      to[i * ld + r] = r < rows ? to_float(from[r * stride + i]) * factor : 0;
-}
-
-template <class T>
-inline void store_row(const float* from, Index columns, float factor, T* to) {
-  const Row<const float> from_row{from};
-  const Row<T> to_row{to};
-  each(columns, [&](auto i) { to_row.set(i, from_row[i] * factor); });
-}
-
 inline Vec<kWidth> lane_numbers() {
   Vec<kWidth> lane{};
   for (int k = 0; k < kWidth; ++k) lane[k] = static_cast<float>(k);
   return lane;
 }
 
-// 2ˣ for x ≤ 127: n = round(x), 2ʳ by a minimax polynomial for |r| ≤ ½ (relative error 9.2e-8). The constant
-// that rounds also adds the bias of the exponent, so that its low bits, shifted, are 2ⁿ. Below 2⁻¹²⁶ and for
-// −∞ it is 0.
-inline Vec<kWidth> exp2(Vec<kWidth> x) {
-  const Vec<kWidth> magic = splat<kWidth>(12582912.f + 127.f);  // 1.5·2²³ + bias
-  const Vec<kWidth> shifted = x + magic;
-  const Vec<kWidth> r = x - (shifted - magic);
-  Vec<kWidth> p = splat<kWidth>(1.326472731307149e-3f);
-  p = p * r + 9.671512991189957e-3f;
-  p = p * r + 5.550733581185341e-2f;
-  p = p * r + 2.4022242426872253e-1f;
-  p = p * r + 6.931470036506653e-1f;
-  p = p * r + 1.f;
-  const Vec<kWidth> power = (Vec<kWidth>)((WordVec<kWidth>)shifted << 23);
-  return x < -126.f ? Vec<kWidth>{} : p * power;
-}
+// A tile of scores [rows ≤ kBlock, kStrip], of which column c counts at rows [from + c, until + c) of a band.
+struct Scores {
+  Index rows, columns;
+  Band band;
 
-// log₂ x of a normal number: x = m·2ᵉ with m in [√½, √2), log m = 2·artanh(t), t = (m − 1) / (m + 1).
-inline float log2(float x) {
-  std::uint32_t bits;
-  __builtin_memcpy(&bits, &x, sizeof bits);
-  const std::int32_t e = static_cast<std::int32_t>(bits - 0x3f3504f3u) >> 23;
-  bits -= static_cast<std::uint32_t>(e) << 23;
-  float m;
-  __builtin_memcpy(&m, &bits, sizeof m);
-  const float t = (m - 1) / (m + 1), z = t * t;
-  const float series = 1 + z * (1 / 3.f + z * (1 / 5.f + z * (1 / 7.f + z * (1 / 9.f))));
-  return static_cast<float>(e) + t * series * 2.885390081777927f;
-}
+  // The rows at which any of `count` columns from c on counts, in whole words.
+  Range counting(Index c, Index count) const { return depths(band, c, count, rows); }
+  // Whether all columns of the vector at c count at a row, and else which.
+  bool is_inside(Index row, Index c) const {
+    return row >= band.from + c + kWidth - 1 && row < band.until + c;
+  }
+  auto lanes_inside(Index row, Index c) const {
+    const Vec<kWidth> column = lane_numbers() + static_cast<float>(c);
+    return (column <= static_cast<float>(row - band.from)) & (column > static_cast<float>(row - band.until));
+  }
 
-// The random numbers of dropout: element ((b·H + h)·T + i)·S + j of a stream of uniforms is kept if it is ≥
-// p.
-struct Dropout {
-  float p;
-  std::uint64_t seed, position;
-  explicit operator bool() const { return p > 0; }
-  float scale() const { return p <= 0 ? 1 : p < 1 ? 1 / (1 - p) : 0; }
+  // to = a·b_t, where it counts: a [rows, words(depth)], b_t [words(depth), kStrip].
+  void multiply(Index depth, const float* a, Index lda, const float* b_t, float* to) const {
+    const auto part = [&](Index begin, Index end, Index c, Index width) {
+      ISA::multiply<false>(end - begin, width, depth, a + begin * lda, lda, b_t + c, kStrip,
+                           to + begin * kStrip + c, kStrip, false, kWhole);
+    };
+    const Range first = counting(0, min(kHalf, columns)), second = counting(kHalf, columns - kHalf);
+    if (columns <= kHalf) return part(first.begin, first.end, 0, columns);
+    part(first.begin, min(first.end, second.begin), 0, kHalf);
+    part(second.begin, first.end, 0, columns);
+    part(max(first.end, second.begin), second.end, kHalf, columns - kHalf);
+  }
 
-  // out[0, count) = the uniforms from element `first` on. Writes up to padded(count); count ≤ kMost.
-  static constexpr Index kMost = 128;
-  void uniforms(std::uint64_t first, Index count, float* out) const {
-    std::uint32_t words[kMost + kWidth + 8];
-    const Index skip = static_cast<Index>(first & 3);
-    philox_blocks(seed, position + first / 4, ceil_div(skip + count, 4), words);
-    for (Index i = 0; i < count; i += kWidth) store<kWidth>(out + i, uniform<kWidth>(words + skip + i));
+  // Zeros in the words of the rows at which no column of the vector at c counts.
+  void clear_rest(float* to, Index c) const {
+    const Range range = counting(c, kWidth);
+    const Index begin = range.size() > 0 ? range.begin / kWordElements : words(rows);
+    for (Index w = 0; w < begin; ++w) store<kWidth>(to + w * kStrip + c, Vec<kWidth>{});
+    for (Index w = words(max(begin * kWordElements, range.end)); w < words(rows); ++w)
+      store<kWidth>(to + w * kStrip + c, Vec<kWidth>{});
   }
 };
+
+// Asks for rows that will be read soon, or overwritten. A head's rows lie far apart: the processor does not
+// foresee them.
+template <bool kOverwritten = false, class T>
+inline void prefetch_rows(const T* from, Index stride, Index rows, Index columns) {
+  constexpr Index kLine = 64 / sizeof(T);
+  for (Index r = 0; r < rows; ++r)
+    for (Index c = 0; c < columns; c += kLine) __builtin_prefetch(from + r * stride + c, kOverwritten, 2);
+}
+
+// to [rows, ld] = the words of `from` [rows, columns] along its rows: what is broadcast.
+inline void load_rows(const Real* from, Index stride, Index rows, Index columns, float* to, Index ld) {
+  const Index used = words(columns), whole = columns / kWordElements / kWidth * kWidth;
+  for (Index r = 0; r < rows; ++r, from += stride, to += ld) {
+    const Operand row = {from, 0, 1};
+    Index w = 0;
+    for (; w < whole; w += kWidth) store<kWidth>(to + w, words_along_k<kWidth>(row, 0, w));
+    for (; w < used; ++w) to[w] = word_at(row, 0, w, columns);
+  }
+}
+
+// to [words(rows), padded(columns)] = the words of `from` [rows, columns] down its columns: a sum over the
+// rows.
+inline void load_columns(const Real* from, Index stride, Index rows, Index columns, float* to) {
+  pack_panel(Operand{from, 1, stride}, columns, columns, padded(columns), rows, to);
+}
+
+// to [words(columns), ld] = the words of `from` [rows, columns] along its rows, transposed. Columns of `to`
+// up to padded(rows) hold numbers, too.
+inline void load_transposed(const Real* from, Index stride, Index rows, Index columns, float* to, Index ld) {
+  pack_panel(Operand{from, stride, 1}, rows, rows, ld, columns, to);
+}
+
+// One vector of each of the rows of a word, as the words that lie under one another.
+inline Vec<kWidth> words_of_rows(const Vec<kWidth> (&row)[kWordElements]) {
+#if defined(__AVX512BF16__)
+  if constexpr (kPairs) {
+    const __m512i order =
+        (__m512i)(WordVec<16>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} * 0x10001u + 0x100000u);
+    const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh((__m512)row[kWordElements - 1], (__m512)row[0]);
+    return (Vec<kWidth>)_mm512_maskz_permutexvar_epi16(0xffffffff, order, halves);
+  }
+#endif
+  return row[0];
+}
+
+// to[0, kWidth) = v in the dtype of the activations.
+inline void store_rounded(Real* to, Vec<kWidth> v) {
+#if defined(__AVX512BF16__)
+  if constexpr (kPairs) return write_vector(to, _mm512_cvtneps_pbh((__m512)v));
+#endif
+  store<kWidth>(to, v);
+}
+
+inline void store_row(const float* from, Index columns, float factor, Real* to) {
+  Index i = 0;
+  for (; i + kWidth <= columns; i += kWidth) store_rounded(to + i, load<kWidth>(from + i) * factor);
+  for (; i < columns; ++i) assign(to[i], from[i] * factor);
+}
+
+// to [columns, ld_to] = from [rows, columns]ᵀ, all multiples of kWidth.
+inline void transpose_floats(const float* from, Index ld, Index rows, Index columns, float* to, Index ld_to) {
+  for (Index r = 0; r < rows; r += kWidth)
+    for (Index c = 0; c < columns; c += kWidth) {
+      Vec<kWidth> square[kWidth];
+#pragma GCC unroll 16
+      for (int k = 0; k < kWidth; ++k) square[k] = load<kWidth>(from + (r + k) * ld + c);
+      transpose<kWidth>(square);
+#pragma GCC unroll 16
+      for (int k = 0; k < kWidth; ++k) store<kWidth>(to + (c + k) * ld_to + r, square[k]);
+    }
+}
+
+// to[r] = Σ a[r, :] · b[r, :]. Writes up to padded(rows).
+inline void row_products(const Real* a, Index lda, const Real* b, Index ldb, Index rows, Index columns,
+                         float* to) {
+  for (Index first = 0; first < rows; first += kWidth) {
+    Vec<kWidth> square[kWidth];
+    for (int k = 0; k < kWidth; ++k) {
+      const Index r = min(first + k, rows - 1);
+      const Real *a_r = a + r * lda, *b_r = b + r * ldb;
+      Vec<kWidth> sum{};
+      Index i = 0;
+      for (; i + kWidth <= columns; i += kWidth) sum += load<kWidth>(a_r + i) * load<kWidth>(b_r + i);
+      for (; i < columns; ++i) sum[i % kWidth] += to_float(a_r[i]) * to_float(b_r[i]);
+      square[k] = sum;
+    }
+    transpose<kWidth>(square);
+    for (int apart = kWidth / 2; apart > 0; apart /= 2)
+      for (int k = 0; k < apart; ++k) square[k] += square[k + apart];
+    store<kWidth>(to + first, square[0]);
+  }
+}
 
 }  // namespace
 

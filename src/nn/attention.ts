@@ -17,6 +17,8 @@ export interface MultiHeadAttentionOptions {
   headSize?: number;
   /** Position t sees positions up to t only. Default false. */
   causal?: boolean;
+  /** Position t sees only positions less than so many away; see attention. Default: all. */
+  window?: number | undefined;
   /** Of attention weights, while training. Default 0. */
   dropout?: number;
   /** Default true. */
@@ -54,6 +56,7 @@ export class MultiHeadAttention extends Module<[x: Tensor, input?: AttentionInpu
   readonly numKeyValueHeads: number;
   readonly headSize: number;
   readonly causal: boolean;
+  readonly window: number | undefined;
   readonly dropout: number;
   private readonly rotary: RotaryPositions | undefined;
 
@@ -80,6 +83,10 @@ export class MultiHeadAttention extends Module<[x: Tensor, input?: AttentionInpu
       );
     }
     this.causal = options.causal ?? false;
+    this.window =
+      options.window === undefined
+        ? undefined
+        : checkInteger("MultiHeadAttention: window", options.window, 1);
     this.dropout = checkNumber("MultiHeadAttention: dropout", options.dropout ?? 0, 0, 1);
     const { bias = true, std } = options;
     const outputStd = options.outputStd ?? std;
@@ -102,6 +109,7 @@ export class MultiHeadAttention extends Module<[x: Tensor, input?: AttentionInpu
     if (this.rotary !== undefined) [q, k] = [this.rotary(q), this.rotary(k)];
     const y = attention(q, k, heads(v, G), {
       causal: this.causal,
+      window: this.window,
       lengths,
       dropout: this.training ? this.dropout : 0,
     });

@@ -1,5 +1,5 @@
 import { defineOp } from "../autograd.ts";
-import { checkNumber, ShapeError } from "../errors.ts";
+import { checkInteger, checkNumber, ShapeError } from "../errors.ts";
 import { type GeneratorState, reserveRandom } from "../generator.ts";
 import { showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -7,6 +7,11 @@ import type { Tensor } from "../tensor.ts";
 export interface AttentionOptions {
   /** Query i of T sees the keys up to i + (S − T): all earlier ones, if T = S. Default false. */
   causal?: boolean;
+  /**
+   * Query i sees only keys j with |i + (S − T) − j| < window: when causal, the last `window` up to its own place.
+   * Time then grows as T · window. Default: all.
+   */
+  window?: number | undefined;
   /** `[B]` i32: only the first `lengths[b]` keys count, the rest is padding. */
   lengths?: Tensor | undefined;
   /** Factor of q·kᵀ. Default 1/√D. */
@@ -24,6 +29,7 @@ const tiledAttention = defineOp({
     lengths: options.lengths,
     scale: options.scale ?? 1 / Math.sqrt(q.shape.at(-1) ?? 1),
     causal: options.causal ?? false,
+    window: options.window ?? 0,
     dropout: options.dropout ?? 0,
     ...random,
   }),
@@ -46,7 +52,8 @@ const tiledAttention = defineOp({
  * @param q    `[B, T, H, D]`
  * @param k, v `[B, S, G, D]`; each of the G key-value heads serves H / G query heads in a row
  * @returns    `[B, T, H, D]`; zeros for a query that sees no key
- * @see Vaswani et al. 2017, eq. 1; Ainslie et al. 2023 (grouped heads); Dao 2023, "FlashAttention-2"
+ * @see Vaswani et al. 2017, eq. 1; Ainslie et al. 2023 (grouped heads); Dao 2023, "FlashAttention-2"; Beltagy et al.
+ *      2020, "Longformer", and Jiang et al. 2023, "Mistral 7B" (windows)
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   const [B, T, H] = q.shape;
@@ -56,6 +63,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
       `attention: the heads of q must be a multiple of those of k and v; got q ${showShape(q.shape)}, k ${showShape(k.shape)}`,
     );
   }
+  if (options.window !== undefined) checkInteger("attention: window", options.window, 1);
   const p = checkNumber("attention: dropout", options.dropout ?? 0, 0, 1);
   const random = p === 0 ? { seed: 0, position: 0 } : reserveRandom(B! * H! * T! * S!);
   return tiledAttention(q, k, v, options, random);

@@ -28,14 +28,18 @@ function reference(
     for (let h = 0; h < H; h++)
       for (let t = 0; t < T; t++) {
         const g = Math.floor(h / (H / G));
-        const seen = Math.min(lengths?.at(b) ?? S, options.causal ? t + (S - T) + 1 : S);
-        if (seen <= 0) continue;
-        const scores = Float64Array.from({ length: seen }, (_, s) => {
+        const place = t + (S - T);
+        const seen = Array.from({ length: lengths?.at(b) ?? S }, (_, s) => s)
+          .filter((s) => !options.causal || s <= place)
+          .filter((s) => Math.abs(place - s) < (options.window ?? Infinity));
+        if (seen.length === 0) continue;
+        const scores = Float64Array.from(seen, (s) => {
           let dot = 0;
           for (let d = 0; d < D; d++) dot += q.at(b, t, h, d) * k.at(b, s, g, d);
           return dot * (options.scale ?? 1 / Math.sqrt(D));
         });
-        softmaxRow(scores).forEach((weight, s) => {
+        softmaxRow(scores).forEach((weight, n) => {
+          const s = seen[n]!;
           const w = weight * factor(((b * H + h) * T + t) * S + s);
           for (let d = 0; d < D; d++) y.add(w * v.at(b, s, g, d), b, t, h, d);
         });
@@ -67,7 +71,9 @@ const attentionCase = (
     work({ q, k }) {
       const [B, T, H, D] = shapeOf(q!) as [number, number, number, number];
       const S = shapeOf(k!)[1]!;
-      const flops = (4 * B * H * T * S * D) / (options.causal ? 2 : 1);
+      const reach = options.window ?? Infinity;
+      const keys = options.causal ? Math.min(S / 2, reach) : Math.min(S, 2 * reach - 1); // of a query, on average
+      const flops = 4 * B * H * T * keys * D;
       return { forward: { flops }, backward: { flops: 2.5 * flops } }; // five products, one of them a second time
     },
   });
@@ -97,6 +103,46 @@ export default [
       large: sizes(1, 200, 200, 3, 3, 64),
       model: sizes(1, 1024, 1024, 12, 12, 64),
     },
+  ),
+  attentionCase(
+    "windowed attention",
+    { window: 3 },
+    {
+      tiny: sizes(2, 7, 7, 2, 2, 4),
+      cross: sizes(1, 4, 9, 2, 1, 3),
+      "more queries than keys": sizes(1, 9, 4, 1, 1, 3),
+      padded: { ...sizes(2, 6, 6, 2, 2, 3), lengths: { ids: [2], values: [6, 2] } },
+      large: sizes(1, 150, 133, 4, 2, 33),
+    },
+  ),
+  attentionCase(
+    "windowed causal attention",
+    { window: 4, causal: true },
+    {
+      tiny: sizes(2, 9, 9, 2, 2, 5),
+      "cached keys": sizes(1, 3, 8, 2, 1, 4),
+      "more queries than keys": sizes(1, 9, 4, 1, 1, 3),
+      padded: { ...sizes(2, 8, 8, 2, 2, 3), lengths: { ids: [2], values: [8, 2] } },
+    },
+  ),
+  attentionCase(
+    "wide windowed causal attention",
+    { window: 50, causal: true },
+    {
+      long: sizes(1, 96, 100, 1, 1, 1),
+      large: sizes(1, 300, 333, 3, 3, 32),
+      model: sizes(1, 4096, 4096, 4, 4, 64),
+    },
+  ),
+  attentionCase(
+    "windowed attention with dropout",
+    { window: 5, dropout: 0.4 },
+    { tiny: sizes(2, 9, 9, 2, 2, 3) },
+  ),
+  attentionCase(
+    "wide windowed attention with dropout",
+    { window: 70, dropout: 0.4 },
+    { large: sizes(1, 260, 260, 4, 2, 16) },
   ),
   attentionCase(
     "attention with dropout",

@@ -66,7 +66,8 @@ inline void store_blocks(std::uint32_t* out, const PhiloxLanes x[4]) {
   write_vector(out, __builtin_shufflevector(a, b, 0, 4, 1, 5));
   write_vector(out + 8, __builtin_shufflevector(a, b, 2, 6, 3, 7));
 #else
-  for (int k = 0; k < 4; ++k) out[k] = static_cast<std::uint32_t>(x[k][0]);
+  for (int i = 0; i < kPhiloxBlocks; ++i)
+    for (int k = 0; k < 4; ++k) out[4 * i + k] = static_cast<std::uint32_t>(x[k][i]);
 #endif
 }
 

@@ -26,7 +26,11 @@ function preloaded() {
 try {
   ensureBuilt();
   const tree = path.join(root, "build", "asan");
-  buildNative({ tree, options: ["-DTRAINFORMER_SANITIZE=address,undefined", "-DTRAINFORMER_EMULATE_AMX=ON"], quiet: true });
+  buildNative({
+    tree,
+    options: ["-DTRAINFORMER_SANITIZE=address,undefined", "-DTRAINFORMER_EMULATE_AMX=ON"],
+    quiet: true,
+  });
   const args = process.argv.slice(2);
   const { status } = spawnSync(
     process.execPath,

@@ -47,7 +47,7 @@ class CallNode implements GraphNode {
   private privates: readonly Tensor[];
   readonly gradientPlace: GraphNode["gradientPlace"];
   readonly asView: GraphNode["asView"];
-  readonly slope: GraphNode["slope"];
+  slope: GraphNode["slope"];
   isOverwritable?: boolean;
 
   constructor(
@@ -68,6 +68,7 @@ class CallNode implements GraphNode {
 
   release(): void {
     this.backward = undefined;
+    this.slope = undefined;
     this.inputs = [];
     for (const saved of this.privates) saved.storage.free();
     this.privates = [];
@@ -262,14 +263,12 @@ export class BackwardPass {
 
   /** Where a kernel that can overwrite as well as add leaves the gradient of `input`, dense and in f32. */
   sink(input: Tensor): { into: Tensor; add: boolean } {
-    if (!isLeaf(input) || input.gradient !== undefined) {
-      if (this.pending.has(input) || isLeaf(input)) return { into: this.accumulator(input), add: true };
-      const into = Tensor.empty(input.shape, "f32");
-      this.hold(input, into);
-      return { into, add: false };
-    }
-    input.gradient = leafBuffer(input);
-    return { into: input.gradient, add: false };
+    const isFirst = isLeaf(input) ? input.gradient === undefined : !this.pending.has(input);
+    if (!isFirst) return { into: this.accumulator(input), add: true };
+    const into = isLeaf(input) ? leafBuffer(input) : Tensor.empty(input.shape, "f32");
+    if (isLeaf(input)) input.gradient = into;
+    else this.hold(input, into);
+    return { into, add: false };
   }
 
   /** The gradient of `input` so far, in memory that is its alone. */

@@ -134,6 +134,7 @@ export function runKernel(kernel: Kernel, real: Dtype, values: OpValues): void {
     const value = values[parameter.name];
     if (value instanceof Tensor) {
       value.storage.check();
+      if (parameter.kind !== "in") value.storage.version++;
       const end = writeTensor(parameter, value, at);
       if (end < 0)
         return runKernel(kernel, real, { ...values, [parameter.name]: inOrder(kernel, parameter, value) });
@@ -144,10 +145,6 @@ export function runKernel(kernel: Kernel, real: Dtype, values: OpValues): void {
     } else {
       words[at++] = Number(value);
     }
-  }
-  for (const parameter of parameters) {
-    const value = values[parameter.name];
-    if (parameter.kind !== "in" && value instanceof Tensor) value.storage.version++;
   }
   enqueue(kernel, real, at);
 }

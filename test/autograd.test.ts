@@ -79,6 +79,16 @@ describe("backward", () => {
     expect(values(x.grad).every((v) => Math.abs(v - 4) < 1e-5)).toBe(true);
   });
 
+  test("names a graph that was freed where a product would have applied the slope of an activation", () => {
+    const x = ones([2, 3]);
+    const up = new Linear(3, 4, { activation: "gelu" });
+    const [first, second] = [new Linear(4, 2), new Linear(4, 2)];
+    const hidden = up(x);
+    const [a, b] = [sum(first(hidden)), sum(second(hidden))];
+    a.backward();
+    expect(() => b.backward()).toThrow(/was freed by an earlier backward/);
+  });
+
   test("a start that is no number needs a gradient, of the right shape", () => {
     const y = mul(ones([2, 3], { requiresGrad: true }), 2);
     expect(() => y.backward()).toThrow(/needs the gradient to start from/);

@@ -66,8 +66,9 @@ inline ChunkGrid cut_into_chunks(Index row_panels, Index column_panels, Index K)
 // Panels [first, end) of a.
 inline void pack_a(const Product& p, const RowPanels& rows, Index first, Index end, Index k, Index K, float* to) {
   if constexpr (!kAmx) return pack_panels(p.a.from(0, k), rows, first, end, K, to);
+  const Index words = words_of(K);
   for (Index i = first; i < end; ++i)
-    pack_tiles(p.a.from(rows.start(i), k), rows.count(i), K, to + rows.place(i, words_of(K)) - rows.place(first, words_of(K)));
+    pack_tiles(p.a.from(rows.start(i), k), rows.count(i), K, to + rows.place(i, words) - rows.place(first, words));
 }
 
 // Where panel j begins, `words` further along K.

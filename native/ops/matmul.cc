@@ -57,12 +57,14 @@ struct Finish {
         each(columns, [&](auto i) { y_r.set(i, sums[i] * f(i, slope_r[i])); });
       }
     };
-    if (slope) switch (activation) {
+    if (slope) {
+      switch (activation) {
         case 1: return sloped([](auto i, auto x) { return gelu_slope<i.lanes>(x); });
         case 2: return sloped([](auto i, auto x) { return gelutanh_slope<i.lanes>(x); });
         case 3: return sloped([](auto i, auto x) { return relu_slope<i.lanes>(x); });
         case 4: return sloped([](auto i, auto x) { return silu_slope<i.lanes>(x); });
       }
+    }
     switch (activation) {
       case 1: return apply([](auto i, auto x) { return gelu<i.lanes>(x); });
       case 2: return apply([](auto i, auto x) { return gelutanh<i.lanes>(x); });
@@ -73,7 +75,7 @@ struct Finish {
   }
 };
 
-// y = sums, or y += sums where `adds`; for K blocks after the first, y += sums in any case.
+// y += sums.
 struct Accumulate {
   static constexpr bool kAdds = true;
   Acc y;
@@ -89,7 +91,9 @@ struct Accumulate {
     }
   }
 };
-// Large results are not read before they have left the caches: they are streamed to memory, where rows are aligned.
+
+// y = sums. Large results are not read before they have left the caches: they are streamed to memory, where rows are
+// aligned.
 struct Overwrite : Accumulate {
   static constexpr bool kAdds = false;
   static constexpr Index kStreamed = 1 << 18;  // elements: gradients are read when all others have been made

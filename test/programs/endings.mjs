@@ -19,12 +19,15 @@ function enqueueChain() {
   return [...kept, x.toTypedArray()];
 }
 
+/** Of each worker, how it ends. Asked from the start: its last message and its end may come in one turn. */
+const exits = new Map();
 const startWorker = (ending) =>
   new Promise((resolve) => {
     const worker = new Worker(new URL(import.meta.url), { workerData: ending });
+    exits.set(worker, new Promise((ended) => worker.once("exit", ended)));
     worker.once("message", () => resolve(worker));
   });
-const exitOf = (worker) => new Promise((resolve) => worker.once("exit", resolve));
+const exitOf = (worker) => exits.get(worker);
 
 const endings = {
   /** Nothing awaits the work: the process ends by itself. */

@@ -6,7 +6,8 @@
  * the work of the call before.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { allocate, callKernel, kernelNamed, read } from "../src/native.ts";
+import { type Device, defaultDevice, deviceNumber } from "../src/device.ts";
+import { allocate, callKernel, type KernelView, kernelNamed, read } from "../src/native.ts";
 
 /** Work of this process to time. */
 export interface Enqueued {
@@ -14,6 +15,8 @@ export interface Enqueued {
   run(): void;
   /** Called before each turn: settings. */
   begin?(): void;
+  /** Where the work runs. Default `defaultDevice()`. */
+  readonly device?: Device;
 }
 
 /** Work of another process, which times it. */
@@ -55,11 +58,21 @@ const warmUps = 2;
 const fewestTurns = 3;
 const mostRepetitions = 512;
 
-const fence = { handle: allocate("f32", 1), offset: 0, shape: [1], strides: [1] };
+const fences = new Map<Device, KernelView>();
 const fill = kernelNamed("fill32");
 
-/** Resolves when everything enqueued has run. */
-export async function finished(): Promise<void> {
+function fenceOf(device: Device): KernelView {
+  let fence = fences.get(device);
+  if (fence === undefined) {
+    fence = { handle: allocate("f32", 1, deviceNumber(device)), offset: 0, shape: [1], strides: [1] };
+    fences.set(device, fence);
+  }
+  return fence;
+}
+
+/** Resolves when everything enqueued on a device has run. */
+export async function finished(device: Device = defaultDevice()): Promise<void> {
+  const fence = fenceOf(device);
   callKernel(fill, "f32", [fence, 0]);
   await read(fence.handle, 0, 1, "copy");
 }
@@ -79,7 +92,7 @@ async function turn(contestant: Contestant, repetitions: number): Promise<number
   contestant.begin?.();
   const start = now();
   for (let i = 0; i < repetitions; i++) contestant.run();
-  await finished();
+  await finished(contestant.device);
   return now() - start;
 }
 

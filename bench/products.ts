@@ -36,7 +36,7 @@ const random = (shape: readonly number[], dtype: Dtype): Tensor => rand(shape, {
 
 /** A product of random factors, to be computed again and again; weights are packed before, as in training. */
 export function makeProduct({ layout, M, N, K }: Product, dtype: Dtype): ProductJob {
-  const y = Tensor.empty([M, N], layout === "TN" ? "f32" : dtype);
+  const y = Tensor.empty([M, N], layout === "TN" ? "f32" : dtype, "cpu");
   if (layout === "TN") {
     const [a, b] = [random([K, M], dtype), random([K, N], dtype)];
     const aT = a.T;

@@ -11,9 +11,9 @@
 
 namespace {
 
-constexpr std::size_t kWords = 256;                       // more than the longest signature needs
+constexpr std::size_t kWords = 256;  // more than the longest signature needs
 constexpr std::size_t kLargeBuffer = std::size_t{1} << 26;
-constexpr std::size_t kLargestView = 0xffffffff;          // bytes: more is no Buffer in every Node.js
+constexpr std::size_t kLargestView = 0xffffffff;  // bytes: more is no Buffer in every Node.js
 
 Napi::Error coded_error(Napi::Env env, const char* code, const std::string& message) {
   Napi::Error error = Napi::Error::New(env, message);
@@ -26,15 +26,18 @@ class Addon : public Napi::Addon<Addon> {
   Addon(Napi::Env env, Napi::Object exports)
       : engine_(std::make_shared<Engine>([this](std::uint64_t ticket) { announce(ticket); })) {
     DefineAddon(exports, {
-        InstanceMethod("info", &Addon::info),
-        InstanceMethod("configure", &Addon::configure),
-        InstanceMethod("alloc", &Addon::alloc),
-        InstanceMethod("adopt", &Addon::adopt),
-        InstanceMethod("free", &Addon::free),
-        InstanceMethod("write", &Addon::write),
-        InstanceMethod("read", &Addon::read),
-        InstanceMethod("call", &Addon::call),
-    });
+                             InstanceMethod("info", &Addon::info),
+                             InstanceMethod("open", &Addon::open),
+                             InstanceMethod("configure", &Addon::configure),
+                             InstanceMethod("alloc", &Addon::alloc),
+                             InstanceMethod("adopt", &Addon::adopt),
+                             InstanceMethod("free", &Addon::free),
+                             InstanceMethod("write", &Addon::write),
+                             InstanceMethod("read", &Addon::read),
+                             InstanceMethod("copy", &Addon::copy),
+                             InstanceMethod("step", &Addon::step),
+                             InstanceMethod("call", &Addon::call),
+                         });
     const auto complete = [](napi_env listening, napi_value, void* context, void* ticket) {
       if (listening) static_cast<Addon*>(context)->complete(reinterpret_cast<std::uint64_t>(ticket));
     };
@@ -44,7 +47,8 @@ class Addon : public Napi::Addon<Addon> {
       throw Napi::Error::New(env, "cannot listen to the compute thread");
     napi_unref_threadsafe_function(env, completions_);
     // Hooks run last in, first out: ours ends the compute thread before the function above goes away.
-    napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Addon*>(self)->close(); }, this);
+    napi_add_env_cleanup_hook(
+        env, [](void* self) { static_cast<Addon*>(self)->close(); }, this);
     external_buffers_ = allows_external_buffers(env);
     words_ = Napi::Persistent(Napi::Float64Array::New(env, kWords).As<Napi::Object>());
   }
@@ -93,10 +97,14 @@ class Addon : public Napi::Addon<Addon> {
     if (napi_get_typedarray_info(info.Env(), info[i], &type, &length, &data, nullptr, nullptr) != napi_ok)
       throw EngineError("ERR_ARGUMENT", "data cannot be read");
     switch (type) {
-      case napi_float32_array: return {Dtype::f32, data, Index(length)};
-      case napi_int32_array: return {Dtype::i32, data, Index(length)};
-      case napi_uint16_array: return {Dtype::bf16, data, Index(length)};
-      default: throw EngineError("ERR_DTYPE", "data must be a Float32Array, Int32Array or Uint16Array");
+      case napi_float32_array:
+        return {Dtype::f32, data, Index(length)};
+      case napi_int32_array:
+        return {Dtype::i32, data, Index(length)};
+      case napi_uint16_array:
+        return {Dtype::bf16, data, Index(length)};
+      default:
+        throw EngineError("ERR_DTYPE", "data must be a Float32Array, Int32Array or Uint16Array");
     }
   }
 
@@ -127,31 +135,70 @@ class Addon : public Napi::Addon<Addon> {
         kernel["parameters"] = parameters;
         kernels[std::uint32_t(i)] = kernel;
       }
-      const ArenaUsage& usage = engine_->usage();
-      Napi::Object memory = Napi::Object::New(env);
-      memory["liveBytes"] = double(usage.live);
-      memory["peakBytes"] = double(usage.peak);
-      memory["reservedBytes"] = double(usage.reserved);
-      memory["tensors"] = double(engine_->tensors());
+      Napi::Array devices = Napi::Array::New(env);
+      for (std::size_t i = 0; i < engine_->devices().size(); ++i)
+        devices[std::uint32_t(i)] = describe(env, *engine_->devices()[i], engine_->steps(i));
       result["isa"] = engine_->isa().name;
       result["isas"] = isa_list;
       result["threads"] = thread_count();
       result["cores"] = available_cores();
       result["externalBuffers"] = external_buffers_;
       result["kernels"] = kernels;
-      result["memory"] = memory;
+      result["devices"] = devices;
+      result["tensors"] = double(engine_->tensors());
       result["words"] = words_.Value();
       return result;
     });
   }
 
-  // configure(name, value): isa, threads, poison, synchronous, externalBuffers, externalBytes, trim
+  static Napi::Object describe(Napi::Env env, const Device& device, const DeviceSteps& steps) {
+    const ArenaUsage& usage = device.arena.usage();
+    Napi::Object memory = Napi::Object::New(env);
+    memory["liveBytes"] = double(usage.live);
+    memory["peakBytes"] = double(usage.peak);
+    memory["reservedBytes"] = double(usage.reserved);
+    Napi::Object result = Napi::Object::New(env);
+    result["memory"] = memory;
+    if (device.module) {
+      const DeviceFacts& facts = device.facts;
+      result["name"] = facts.name;
+      result["index"] = device.index;
+      result["capability"] = facts.capability;
+      result["multiprocessors"] = facts.multiprocessors;
+      result["memoryBytes"] = double(facts.memory_bytes);
+      result["freeBytes"] = double(facts.free_bytes);
+      result["driverVersion"] = facts.driver_version;
+      result["runtimeVersion"] = facts.runtime_version;
+      result["emulated"] = facts.emulated;
+      Napi::Object counts = Napi::Object::New(env);
+      counts["replayed"] = double(steps.replayed);
+      counts["recorded"] = double(steps.recorded);
+      result["steps"] = counts;
+    }
+    return result;
+  }
+
+  // open(path, index): the number of a device of the module at `path`
+  Napi::Value open(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) {
+      if (info.Length() < 1 || !info[0].IsString())
+        throw EngineError("ERR_ARGUMENT", "path must be a string");
+      const std::string path = info[0].As<Napi::String>();
+      return Napi::Number::New(env, engine_->open_device(path, number(info, 1, "index")));
+    });
+  }
+
+  // configure(name, value): isa, threads, poison, synchronous, externalBuffers, externalBytes, trim;
+  // configure(name, value, device): what that device's module knows
   Napi::Value configure(const Napi::CallbackInfo& info) {
     return guarded(info, [&](Napi::Env env) -> Napi::Value {
-      if (info.Length() < 2 || !info[0].IsString()) throw EngineError("ERR_ARGUMENT", "configure takes a name and a value");
+      if (info.Length() < 2 || !info[0].IsString())
+        throw EngineError("ERR_ARGUMENT", "configure takes a name and a value");
       const std::string name = info[0].As<Napi::String>();
       const auto flag = [&] { return info[1].ToBoolean().Value(); };
-      if (name == "isa" && info[1].IsString()) {
+      if (info.Length() > 2) {
+        engine_->configure_device(number(info, 2, "device"), name.c_str(), number(info, 1, "value"));
+      } else if (name == "isa" && info[1].IsString()) {
         engine_->select_isa(info[1].As<Napi::String>());
       } else if (name == "threads") {
         const double count = number(info, 1, "threads");
@@ -161,7 +208,7 @@ class Addon : public Napi::Addon<Addon> {
       } else if (name == "poison") {
         engine_->set_poison(flag());
       } else if (name == "synchronous") {
-        engine_->queue().set_synchronous(flag());
+        engine_->set_synchronous(flag());
       } else if (name == "externalBuffers") {
         external_buffers_ = flag() && allows_external_buffers(env);
       } else if (name == "trim") {
@@ -180,7 +227,9 @@ class Addon : public Napi::Addon<Addon> {
 
   Napi::Value alloc(const Napi::CallbackInfo& info) {
     return guarded(info, [&](Napi::Env env) {
-      return Napi::Number::New(env, double(engine_->allocate(number(info, 0, "dtype"), number(info, 1, "length"))));
+      return Napi::Number::New(env,
+                               double(engine_->allocate(number(info, 0, "dtype"), number(info, 1, "length"),
+                                                        info.Length() > 2 ? number(info, 2, "device") : 0)));
     });
   }
 
@@ -195,12 +244,13 @@ class Addon : public Napi::Addon<Addon> {
       const auto holds = [keep, given] {
         std::size_t length;
         void* data;
-        return napi_get_typedarray_info(keep->Env(), keep->Value(), nullptr, &length, &data, nullptr, nullptr) ==
-                   napi_ok &&
+        return napi_get_typedarray_info(keep->Env(), keep->Value(), nullptr, &length, &data, nullptr,
+                                        nullptr) == napi_ok &&
                data == given.data && Index(length) == given.length;
       };
       const auto end = [keep] { keep->Reset(); };
-      return Napi::Number::New(env, double(engine_->adopt(given.dtype, given.data, given.length, {holds, end})));
+      return Napi::Number::New(env,
+                               double(engine_->adopt(given.dtype, given.data, given.length, {holds, end})));
     });
   }
 
@@ -214,13 +264,33 @@ class Addon : public Napi::Addon<Addon> {
   Napi::Value write(const Napi::CallbackInfo& info) {
     return guarded(info, [&](Napi::Env env) {
       const Elements given = elements(info, 2);
-      engine_->write(number(info, 0, "handle"), number(info, 1, "offset"), given.dtype, given.data, given.length);
+      engine_->write(number(info, 0, "handle"), number(info, 1, "offset"), given.dtype, given.data,
+                     given.length);
       return env.Undefined();
     });
   }
 
-  // read(handle, offset, length, mode): an ArrayBuffer of what the tensor holds when everything enqueued so far is done.
-  //   0 a promise of a view of the tensor's own memory    1 a promise of a copy    2 waits, and returns a copy
+  // copy(from, fromOffset, to, toOffset, length): between any two devices
+  Napi::Value copy(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) {
+      engine_->copy(number(info, 0, "from"), number(info, 1, "fromOffset"), number(info, 2, "to"),
+                    number(info, 3, "toOffset"), number(info, 4, "length"));
+      return env.Undefined();
+    });
+  }
+
+  // step(device, begins)
+  Napi::Value step(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) {
+      engine_->mark_step(number(info, 0, "device"), info.Length() > 1 && info[1].ToBoolean());
+      return env.Undefined();
+    });
+  }
+
+  // read(handle, offset, length, mode): an ArrayBuffer of what the tensor holds when everything enqueued so
+  // far is done.
+  //   0 a promise of a view of the tensor's own memory (host)    1 a promise of a copy    2 waits, and
+  //   returns a copy
   Napi::Value read(const Napi::CallbackInfo& info) {
     return guarded(info, [&](Napi::Env env) -> Napi::Value {
       const double mode = number(info, 3, "mode");
@@ -228,7 +298,8 @@ class Addon : public Napi::Addon<Addon> {
       const Engine::Range range =
           engine_->pin(number(info, 0, "handle"), number(info, 1, "offset"), number(info, 2, "length"));
       if (mode == 2) return read_now(env, range);
-      const bool view = mode == 0 && external_buffers_ && !range.storage->loan.holds && range.bytes <= kLargestView;
+      const bool view = mode == 0 && range.is_on_host() && external_buffers_ && !range.storage->loan.holds &&
+                        range.bytes <= kLargestView;
       Reading reading{Napi::Promise::Deferred::New(env), range, {}};
       void* to = nullptr;
       if (!view) {
@@ -246,16 +317,16 @@ class Addon : public Napi::Addon<Addon> {
   }
 
   Napi::Value read_now(Napi::Env env, const Engine::Range& range) {
-    engine_->queue().drain();
     Napi::ArrayBuffer buffer = new_buffer(env, range);
-    if (range.bytes > 0) std::memcpy(buffer.Data(), range.data, range.bytes);
+    engine_->read_now(range, buffer.Data());
+    Device& device = *range.storage->device;
     engine_->release(range.storage);
-    engine_->throw_fault();
+    engine_->throw_fault(device);
     return buffer;
   }
 
-  // Memory for a copy of `range`, which is released if there is none. V8 ends the process when an ArrayBuffer made
-  // from native code does not fit, but throws for one made by JavaScript's constructor.
+  // Memory for a copy of `range`, which is released if there is none. V8 ends the process when an ArrayBuffer
+  // made from native code does not fit, but throws for one made by JavaScript's constructor.
   Napi::ArrayBuffer new_buffer(Napi::Env env, const Engine::Range& range) {
     if (range.bytes < kLargeBuffer) return Napi::ArrayBuffer::New(env, range.bytes);
     try {
@@ -271,7 +342,8 @@ class Addon : public Napi::Addon<Addon> {
   Napi::Value call(const Napi::CallbackInfo& info) {
     return guarded(info, [&](Napi::Env env) {
       const double count = number(info, 2, "count");
-      if (!(count >= 0 && count <= double(kWords))) throw EngineError("ERR_ARGUMENT", "count is out of range");
+      if (!(count >= 0 && count <= double(kWords)))
+        throw EngineError("ERR_ARGUMENT", "count is out of range");
       std::size_t length;
       void* data;  // null if the buffer was transferred
       napi_get_typedarray_info(env, words_.Value(), nullptr, &length, &data, nullptr, nullptr);
@@ -310,7 +382,7 @@ class Addon : public Napi::Addon<Addon> {
       reading.deferred.Reject(coded_error(env, code, message).Value());
     };
     try {
-      engine_->throw_fault();
+      engine_->throw_fault(*range.storage->device);
     } catch (const EngineError& error) {
       return reject(error.code, error.what());
     }
@@ -350,7 +422,7 @@ class Addon : public Napi::Addon<Addon> {
 
   // The environment ends: a worker was terminated or the process exits, perhaps in the middle of a step.
   void close() {
-    engine_->queue().close();
+    engine_->close();
     for (const auto& [ticket, reading] : readings_) engine_->release(reading.range.storage);
     readings_.clear();
     engine_.reset();

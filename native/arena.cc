@@ -8,38 +8,8 @@
 
 namespace {
 
-std::size_t physical_bytes() {
-  static const std::size_t bytes = std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGESIZE));
-  return bytes;
-}
-
-}  // namespace
-
-#if defined(__SANITIZE_ADDRESS__)
-// Under AddressSanitizer every tensor is an allocation of its own and every free is real, so that the sanitizer sees
-// each element out of bounds. The queue then runs each command before the call returns (see queue.h).
-Arena::~Arena() = default;
-Block Arena::allocate(std::size_t bytes) {
-  if (usage_.live + bytes > physical_bytes()) return {nullptr, 0};
-  void* data = nullptr;
-  if (posix_memalign(&data, 64, std::max<std::size_t>(bytes, 1)) != 0) return {nullptr, 0};
-  usage_.live += bytes;
-  usage_.peak = std::max(usage_.peak, usage_.live);
-  usage_.reserved = usage_.live;
-  return {static_cast<char*>(data), bytes};
-}
-void Arena::release(Block block) {
-  usage_.live -= block.bytes;
-  usage_.reserved = usage_.live;
-  std::free(block.data);
-}
-void Arena::trim() {}
-#else
-
-namespace {
-
-constexpr std::size_t kSlab = std::size_t{1} << 20;       // small blocks are carved from slabs of this size
-constexpr std::size_t kLargest = kSlab / 4;               // of a carved block
+constexpr std::size_t kSlab = std::size_t{1} << 20;  // small blocks are carved from slabs of this size
+constexpr std::size_t kLargest = kSlab / 4;          // of a carved block
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
 
 // Eight classes an octave: at most an eighth is wasted, and sizes that differ little share a free list.
@@ -50,18 +20,59 @@ std::size_t class_of(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+class HostMemory : public MemorySource {
+ public:
+  std::size_t limit() const override {
+    static const std::size_t bytes =
+        std::size_t(sysconf(_SC_PHYS_PAGES)) * std::size_t(sysconf(_SC_PAGESIZE));
+    return bytes;
+  }
+#if defined(__SANITIZE_ADDRESS__)
+  char* map(std::size_t bytes) override {
+    void* data = nullptr;
+    return posix_memalign(&data, 64, std::max<std::size_t>(bytes, 1)) == 0 ? static_cast<char*>(data)
+                                                                           : nullptr;
+  }
+  void unmap(char* data, std::size_t) override { std::free(data); }
+#else
+  char* map(std::size_t bytes) override {
+    const bool huge = bytes >= kHugePage;
+    const std::size_t slack = huge ? kHugePage : 0;
+    void* raw = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED) return nullptr;
+    char* data = static_cast<char*>(raw);
+    if (!huge) return data;
+    char* aligned = data + (kHugePage - reinterpret_cast<std::size_t>(data) % kHugePage) % kHugePage;
+    const std::size_t page = std::size_t(sysconf(_SC_PAGESIZE));
+    char* used_end = aligned + (bytes + page - 1) / page * page;
+    if (aligned > data) munmap(data, aligned - data);
+    if (used_end < data + bytes + slack) munmap(used_end, data + bytes + slack - used_end);
+    madvise(aligned, bytes, MADV_HUGEPAGE);
+    return aligned;
+  }
+  void unmap(char* data, std::size_t bytes) override { munmap(data, bytes); }
+#endif
+};
+
 }  // namespace
 
+std::unique_ptr<MemorySource> host_memory() { return std::make_unique<HostMemory>(); }
+
 Arena::~Arena() {
-  for (const Block& b : slabs_) munmap(b.data, b.bytes);
-  for (const Block& b : large_) munmap(b.data, b.bytes);
+  for (const Block& b : slabs_) source_->unmap(b.data, b.bytes);
+  for (const Block& b : large_) source_->unmap(b.data, b.bytes);
 }
 
 Block Arena::allocate(std::size_t bytes) {
-  if (bytes > physical_bytes()) return {nullptr, 0};
-  const std::size_t size_class = class_of(bytes);
-  Block block = take_cached(size_class);
-  if (!block.data) block = size_class <= kLargest ? carve(size_class) : map(size_class);
+  if (bytes > source_->limit()) return {nullptr, 0};
+  Block block;
+  if (caches_) {
+    const std::size_t size_class = class_of(bytes);
+    block = take_cached(size_class);
+    if (!block.data) block = size_class <= kLargest ? carve(size_class) : map(size_class);
+  } else {
+    block = map(bytes);
+  }
   if (block.data) {
     usage_.live += block.bytes;
     usage_.peak = std::max(usage_.peak, usage_.live);
@@ -84,7 +95,12 @@ Block Arena::take_cached(std::size_t size_class) {
 
 void Arena::release(Block block) {
   usage_.live -= block.bytes;
-  free_[block.bytes].push_back(block.data);
+  if (caches_) {
+    free_[block.bytes].push_back(block.data);
+    return;
+  }
+  usage_.reserved -= block.bytes;
+  source_->unmap(block.data, block.bytes);
 }
 
 Block Arena::carve(std::size_t bytes) {
@@ -101,23 +117,11 @@ Block Arena::carve(std::size_t bytes) {
 }
 
 Block Arena::map(std::size_t bytes) {
-  if (usage_.reserved + bytes > physical_bytes()) return {nullptr, 0};
-  const bool huge = bytes >= kHugePage;
-  const std::size_t slack = huge ? kHugePage : 0;
-  void* raw = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (raw == MAP_FAILED) return {nullptr, 0};
-  char* data = static_cast<char*>(raw);
-  if (huge) {
-    char* aligned = data + (kHugePage - reinterpret_cast<std::size_t>(data) % kHugePage) % kHugePage;
-    const std::size_t page = std::size_t(sysconf(_SC_PAGESIZE));
-    char* used_end = aligned + (bytes + page - 1) / page * page;
-    if (aligned > data) munmap(data, aligned - data);
-    if (used_end < data + bytes + slack) munmap(used_end, data + bytes + slack - used_end);
-    madvise(aligned, bytes, MADV_HUGEPAGE);
-    data = aligned;
-  }
+  if (usage_.reserved + bytes > source_->limit()) return {nullptr, 0};
+  char* data = source_->map(bytes);
+  if (!data) return {nullptr, 0};
   usage_.reserved += bytes;
-  large_.push_back({data, bytes});
+  if (caches_) large_.push_back({data, bytes});
   return {data, bytes};
 }
 
@@ -133,9 +137,8 @@ void Arena::trim() {
   const auto kept = std::remove_if(large_.begin(), large_.end(), [&](const Block& b) {
     if (!is_free(b)) return false;
     usage_.reserved -= b.bytes;
-    munmap(b.data, b.bytes);
+    source_->unmap(b.data, b.bytes);
     return true;
   });
   large_.erase(kept, large_.end());
 }
-#endif

@@ -1,10 +1,12 @@
 // The caching allocator of one queue.
 //
-// Work runs in the order it is enqueued, so memory that is freed when later work is enqueued may be handed out again at
-// once: whoever gets it will only touch it after its former owner has finished. In the steady state of a training loop
-// every request is served from a free list: no system call, no page fault, no zero fill.
+// Work runs in the order it is enqueued, so memory that is freed when later work is enqueued may be handed
+// out again at once: whoever gets it will only touch it after its former owner has finished. In the steady
+// state of a training loop every request is served from a free list: no system call, no page fault, no zero
+// fill.
 #pragma once
 #include <cstddef>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -16,15 +18,32 @@ struct Block {
 struct ArenaUsage {
   std::size_t live = 0;      // handed out
   std::size_t peak = 0;      // most ever handed out
-  std::size_t reserved = 0;  // obtained from the system
+  std::size_t reserved = 0;  // obtained from the source
 };
+
+// Where an arena gets its memory.
+class MemorySource {
+ public:
+  virtual ~MemorySource() = default;
+  virtual char* map(std::size_t bytes) = 0;  // at least 64-byte aligned; null if there is no such amount
+  virtual void unmap(char* data, std::size_t bytes) = 0;
+  virtual std::size_t limit() const = 0;  // bytes that the device has
+};
+std::unique_ptr<MemorySource> host_memory();
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kCachesHostMemory = false;
+#else
+constexpr bool kCachesHostMemory = true;
+#endif
 
 class Arena {
  public:
-  Arena() = default;
+  // Without caching every tensor is an allocation of its own and every free is real, so that a sanitizer sees
+  // each element out of bounds. The queue must then run each command before the call returns.
+  Arena(std::unique_ptr<MemorySource> source, bool caches) : source_(std::move(source)), caches_(caches) {}
   Arena(const Arena&) = delete;
   ~Arena();
-  // 64-byte aligned, uninitialised. data == nullptr when the machine has no such amount.
+  // 64-byte aligned, uninitialised. data == nullptr when the device has no such amount.
   Block allocate(std::size_t bytes);
   void release(Block block);
   // Gives free large blocks back to the system. Nothing enqueued may still use them.
@@ -36,6 +55,8 @@ class Arena {
   Block map(std::size_t bytes);
   Block carve(std::size_t bytes);
 
+  std::unique_ptr<MemorySource> source_;
+  bool caches_;
   std::unordered_map<std::size_t, std::vector<char*>> free_;  // by size class
   std::vector<Block> slabs_;
   std::vector<Block> large_;

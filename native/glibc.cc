@@ -28,6 +28,18 @@ void WRAPPED(CONDITION_WAIT)(std::condition_variable* condition, std::unique_loc
   old_wait(condition, lock);
 }
 
+asm(".symver old_dlopen, dlopen@GLIBC_2.2.5");
+void* old_dlopen(const char* file, int mode);
+void* __wrap_dlopen(const char* file, int mode) { return old_dlopen(file, mode); }
+
+asm(".symver old_dlsym, dlsym@GLIBC_2.2.5");
+void* old_dlsym(void* library, const char* name);
+void* __wrap_dlsym(void* library, const char* name) { return old_dlsym(library, name); }
+
+asm(".symver old_dlerror, dlerror@GLIBC_2.2.5");
+char* old_dlerror();
+char* __wrap_dlerror() { return old_dlerror(); }
+
 asm(".symver old_log, log@GLIBC_2.2.5");
 double old_log(double x);
 double __wrap_log(double x) { return old_log(x); }

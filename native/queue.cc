@@ -14,8 +14,8 @@ inline void relax() {
 }
 }  // namespace
 
-Queue::Queue(std::function<void(std::uint64_t)> on_ticket)
-    : on_ticket_(std::move(on_ticket)), ring_(new Command[kCapacity]) {}
+Queue::Queue(std::unique_ptr<Executor> executor, std::function<void(std::uint64_t)> on_ticket)
+    : executor_(std::move(executor)), on_ticket_(std::move(on_ticket)), ring_(new Command[kCapacity]) {}
 
 Queue::~Queue() { close(); }
 
@@ -62,10 +62,15 @@ void Queue::close() {
   {
     std::lock_guard lock(mutex_);
     wake_.notify_one();
+    if (awaited_) awaited_->set(Parcel::kAbandoned);
   }
   if (thread_.joinable()) thread_.join();
-  for (std::uint64_t i = head_.load(); i < tail_.load(); ++i)
-    if (Command& left = ring_[i % kCapacity]; left.kind == Command::kWrite) std::free(left.from);
+  for (std::uint64_t i = head_.load(); i < tail_.load(); ++i) {
+    Command& left = ring_[i % kCapacity];
+    if (left.kind == Command::kWrite) std::free(left.from);
+    if (left.kind == Command::kSend) left.parcel->set(Parcel::kAbandoned);
+    left.parcel.reset();
+  }
   head_.store(tail_.load());
 }
 
@@ -80,13 +85,15 @@ void Queue::serve() {
     if (tail_.load(std::memory_order_acquire) == head) {
       std::unique_lock lock(mutex_);
       sleeping_.exchange(true, std::memory_order_seq_cst);
-      wake_.wait(lock, [&] { return context_.stopping.load() || tail_.load(std::memory_order_seq_cst) != head; });
+      wake_.wait(lock,
+                 [&] { return context_.stopping.load() || tail_.load(std::memory_order_seq_cst) != head; });
       sleeping_.store(false, std::memory_order_relaxed);
     }
     if (context_.stopping.load(std::memory_order_relaxed)) return;
     run(ring_[head % kCapacity]);
     head_.store(head + 1, std::memory_order_release);
-    // A producer that waits for room or for the end is rare: wake it at a coarse grain or when the queue runs dry.
+    // A producer that waits for room or for the end is rare: wake it at a coarse grain or when the queue runs
+    // dry.
     if (head % 256 == 255 || tail_.load(std::memory_order_acquire) == head + 1) {
       std::lock_guard lock(mutex_);
       progress_.notify_all();
@@ -96,15 +103,52 @@ void Queue::serve() {
 
 void Queue::run(Command& command) {
   switch (command.kind) {
-    case Command::kKernel: command.kernel(command.views, command.scalars); break;
-    case Command::kFill: std::memset(command.to, 0xff, command.bytes); break;
+    case Command::kKernel:
+      executor_->call(*command.kernel, command.views, command.scalars);
+      break;
+    case Command::kFill:
+      executor_->fill(command.to, 0xff, command.bytes);
+      break;
     case Command::kWrite:
-      std::memcpy(command.to, command.from, command.bytes);
+      executor_->write(command.to, command.from, command.bytes);
       std::free(command.from);
       break;
     case Command::kNotify:
-      if (command.from) std::memcpy(command.to, command.from, command.bytes);
-      on_ticket_(command.ticket);
+      if (command.from) executor_->read(command.to, command.from, command.bytes);
+      executor_->finish(context_);
+      if (command.ticket) on_ticket_(command.ticket);
+      break;
+    case Command::kSend:
+      executor_->read(command.parcel->data.get(), command.from, command.bytes);
+      executor_->finish(context_);
+      command.parcel->set(Parcel::kFull);
+      command.parcel.reset();
+      break;
+    case Command::kReceive:
+      receive(command);
+      command.parcel.reset();
+      break;
+    case Command::kBeginStep:
+      executor_->begin_step();
+      break;
+    case Command::kEndStep:
+      executor_->end_step();
       break;
   }
+}
+
+// The sender may be closed before it has run, and so may this queue.
+void Queue::receive(Command& command) {
+  Parcel& parcel = *command.parcel;
+  {
+    std::lock_guard lock(mutex_);
+    if (context_.stopping.load()) return;
+    awaited_ = command.parcel;
+  }
+  std::unique_lock lock(parcel.mutex);
+  parcel.changed.wait(lock, [&] { return parcel.state != Parcel::kFilling; });
+  if (parcel.state == Parcel::kFull) executor_->write(command.to, parcel.data.get(), command.bytes);
+  lock.unlock();
+  std::lock_guard unlisted(mutex_);
+  awaited_.reset();
 }

@@ -1,4 +1,5 @@
-// One thread that runs commands in the order they were enqueued: the semantics of a CUDA stream, on a CPU.
+// One thread that runs commands in the order they were enqueued: the semantics of a CUDA stream, on a CPU;
+// for another device, the thread that launches its work.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -6,25 +7,42 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 
-#include "threads.h"
+#include "executor.h"
+
+// Bytes on their way from one device to another: the queue of the first fills them in, that of the second
+// waits for it.
+struct Parcel {
+  explicit Parcel(std::size_t bytes) : data(new (std::nothrow) char[bytes]) {}
+  std::unique_ptr<char[]> data;
+  std::mutex mutex;
+  std::condition_variable changed;
+  enum { kFilling, kFull, kAbandoned } state = kFilling;
+  void set(decltype(kFull) to) {
+    std::lock_guard lock(mutex);
+    state = to;
+    changed.notify_all();
+  }
+};
 
 struct Command {
-  enum Kind { kKernel, kFill, kWrite, kNotify } kind;
-  void (*kernel)(const View*, const double*);  // kKernel
+  enum Kind { kKernel, kFill, kWrite, kNotify, kSend, kReceive, kBeginStep, kEndStep } kind;
+  const KernelEntry* kernel;  // kKernel
   View views[kMaxViews];
   double scalars[kMaxScalars];
-  char* to;              // kFill: where 0xff goes
-  char* from;            // kWrite: copied and then freed; kNotify: copied first, if not null
+  char* to;    // kFill: where 0xff goes; kWrite, kNotify, kReceive: where the copy goes
+  char* from;  // kWrite: copied and then freed; kNotify: copied first, if not null; kSend: copied
   std::size_t bytes;
-  std::uint64_t ticket;  // kNotify: told to the listener when everything before it is done
+  std::uint64_t ticket;  // kNotify: told to the listener when everything before it is done, unless 0
+  std::shared_ptr<Parcel> parcel;  // kSend, kReceive
 };
 
 class Queue {
  public:
   // `on_ticket` is called on the queue's thread (in synchronous mode: on the caller's).
-  explicit Queue(std::function<void(std::uint64_t)> on_ticket);
+  Queue(std::unique_ptr<Executor> executor, std::function<void(std::uint64_t)> on_ticket);
   ~Queue();
 
   // The command to fill in, then submit(). Waits when the queue is full.
@@ -46,13 +64,16 @@ class Queue {
   static constexpr std::uint64_t kCapacity = 2048;
   void serve();
   void run(Command& command);
+  void receive(Command& command);
 
+  std::unique_ptr<Executor> executor_;
   std::function<void(std::uint64_t)> on_ticket_;
   std::unique_ptr<Command[]> ring_;
   alignas(64) std::atomic<std::uint64_t> head_{0};  // next to run
   alignas(64) std::atomic<std::uint64_t> tail_{0};  // next to fill
   std::atomic<bool> sleeping_{false};
   std::mutex mutex_;
+  std::shared_ptr<Parcel> awaited_;
   std::condition_variable wake_;
   std::condition_variable progress_;
   KernelContext context_;

@@ -1,6 +1,7 @@
 // The process's worker threads and the scratch memory of each thread.
 #pragma once
 #include <atomic>
+#include <string>
 
 #include "runtime.h"
 
@@ -9,6 +10,8 @@ struct KernelContext {
   std::atomic<bool> stopping{false};
   std::atomic<bool> faulted{false};
   Index fault_position = 0, fault_value = 0, fault_limit = 0;
+  std::atomic<bool> failed{false};
+  std::string failure;  // of the device itself, in its words
 };
 extern thread_local KernelContext* current_context;
 

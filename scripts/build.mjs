@@ -3,6 +3,8 @@
  *
  *   node_modules                     npm ci
  *   build/Release/trainformer.node   scripts/native.mjs
+ *   build/Release/trainformer_cuda_emulated.so
+ *   build/Release/trainformer_cuda.so, where nvcc is found
  *   dist/                            tsc
  *
  * Other scripts call `ensureBuilt()` before they import anything that is not part of Node, so each of them works in a
@@ -23,6 +25,10 @@ import {
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildNative } from "./native.mjs";
+
+/** For the tests; what is shipped is built without it (scripts/prebuilds.mjs). */
+const emulation =
+  process.platform === "linux" && process.arch === "x64" ? ["-DTRAINFORMER_CUDA_EMULATION=ON"] : [];
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
 const inRoot = (name) => path.join(root, name);
@@ -113,7 +119,7 @@ export function ensureBuilt() {
       (changed) => {
         // Ninja and make go by dates, which a copied or restored file need not have.
         for (const file of changed) utimesSync(inRoot(file), new Date(), new Date());
-        buildNative({ quiet: true });
+        buildNative({ quiet: true, options: emulation });
       },
     );
     buildIfStale(

@@ -39,23 +39,26 @@ export function buildNative({ config = "Release", tree, options = [], quiet = fa
   const missing = process.platform === "win32" ? undefined : missingTools();
   if (missing) throw new Error(missing);
   const cmakeJs = createRequire(import.meta.url).resolve("cmake-js/bin/cmake-js");
-  const args = [
-    ...["build", "--directory", root, "--config", config],
+  const argsOf = (task) => [
+    ...[task, "--directory", root, "--config", config],
     ...["--out", tree ?? path.join(root, "build", `cmake-${config.toLowerCase()}`)],
     ...["--parallel", String(os.availableParallelism())],
     ...options.map((option) => option.replace(/^-D/, "--CD")),
   ];
   const env = { ...process.env };
   for (const name of ["MAKEFLAGS", "MFLAGS", "MAKELEVEL"]) delete env[name]; // set when node-gyp's make runs this file
-  const { status, error, stdout, stderr } = spawnSync(process.execPath, [cmakeJs, ...args], {
-    stdio: ["ignore", quiet ? "pipe" : "inherit", quiet ? "pipe" : "inherit"],
-    maxBuffer: 1 << 28,
-    cwd: root,
-    env,
-  });
-  if (status === 0) return;
-  if (quiet) process.stderr.write(`${stdout ?? ""}${stderr ?? ""}`);
-  throw new Error(`the native build failed${error ? `: ${error.message}` : " (see above)"}`);
+  // "build" configures a new tree only, and an old one may have other options.
+  for (const task of options.length > 0 ? ["configure", "build"] : ["build"]) {
+    const { status, error, stdout, stderr } = spawnSync(process.execPath, [cmakeJs, ...argsOf(task)], {
+      stdio: ["ignore", quiet ? "pipe" : "inherit", quiet ? "pipe" : "inherit"],
+      maxBuffer: 1 << 28,
+      cwd: root,
+      env,
+    });
+    if (status === 0) continue;
+    if (quiet) process.stderr.write(`${stdout ?? ""}${stderr ?? ""}`);
+    throw new Error(`the native build failed${error ? `: ${error.message}` : " (see above)"}`);
+  }
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {

@@ -34,7 +34,13 @@ try {
   const args = process.argv.slice(2);
   const { status } = spawnSync(
     process.execPath,
-    [path.join(root, "node_modules/vitest/vitest.mjs"), "run", ...(args.length > 0 ? args : defaultTests)],
+    [
+      path.join(root, "node_modules/vitest/vitest.mjs"),
+      "run",
+      "--project",
+      "cpu",
+      ...(args.length > 0 ? args : defaultTests),
+    ],
     {
       cwd: root,
       stdio: "inherit",

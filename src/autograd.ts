@@ -207,7 +207,7 @@ export class BackwardPass {
 
   /** Memory in which to write the gradient of `input`, to be given with `give`. */
   place(input: Tensor): Tensor {
-    if (!input.requiresGrad) return Tensor.empty(input.shape, input.dtype);
+    if (!input.requiresGrad) return Tensor.empty(input.shape, input.dtype, input.device);
     if (isLeaf(input)) {
       if (input.gradient === undefined && input.dtype === "f32") {
         const place = leafBuffer(input);
@@ -219,7 +219,7 @@ export class BackwardPass {
       const place = this.partOfAnother(input);
       if (place !== undefined) return place;
     }
-    return Tensor.empty(input.shape, input.dtype);
+    return Tensor.empty(input.shape, input.dtype, input.device);
   }
 
   /** The place that the gradient of `t` has within that of another tensor, through any number of views; given out once. */
@@ -247,11 +247,11 @@ export class BackwardPass {
 
   /** A dense f32 tensor of the shape of `input` to which its gradient is to be added. */
   accumulator(input: Tensor): Tensor {
-    if (!input.requiresGrad) return filled(Tensor.empty(input.shape, "f32"), 0);
+    if (!input.requiresGrad) return filled(Tensor.empty(input.shape, "f32", input.device), 0);
     if (isLeaf(input)) return (input.gradient ??= zeroBuffer(input));
     const sofar = this.pending.get(input);
     if (sofar?.dtype === "f32") return this.ownTotal(input, sofar);
-    const total = filled(Tensor.empty(input.shape, "f32"), 0);
+    const total = filled(Tensor.empty(input.shape, "f32", input.device), 0);
     if (sofar !== undefined) {
       addInto(total, sofar);
       this.pending.delete(input);
@@ -265,7 +265,7 @@ export class BackwardPass {
   sink(input: Tensor): { into: Tensor; add: boolean } {
     const isFirst = isLeaf(input) ? input.gradient === undefined : !this.pending.has(input);
     if (!isFirst) return { into: this.accumulator(input), add: true };
-    const into = isLeaf(input) ? leafBuffer(input) : Tensor.empty(input.shape, "f32");
+    const into = isLeaf(input) ? leafBuffer(input) : Tensor.empty(input.shape, "f32", input.device);
     if (isLeaf(input)) input.gradient = into;
     else this.hold(input, into);
     return { into, add: false };
@@ -351,7 +351,7 @@ export class BackwardPass {
 /** Where the gradient of a leaf stays: it lives as long as the leaf. */
 function leafBuffer(leaf: Tensor): Tensor {
   leaf.bufferIsZero = false;
-  return leaf.gradientBuffer ?? inScopeOf(leaf.storage, () => Tensor.empty(leaf.shape, "f32"));
+  return leaf.gradientBuffer ?? inScopeOf(leaf.storage, () => Tensor.empty(leaf.shape, "f32", leaf.device));
 }
 
 /** The same, with zeros in it. */
@@ -377,7 +377,7 @@ export function addInto(total: Tensor, part: Tensor): void {
 
 /** @internal */
 export function castTo(x: Tensor, dtype: Dtype): Tensor {
-  const y = Tensor.empty(x.shape, dtype);
+  const y = Tensor.empty(x.shape, dtype, x.device);
   if (dtype === "f32") runKernel(toF32, "bf16", { x, y });
   else runKernel(fromF32, "bf16", { x, y });
   return y;
@@ -422,7 +422,7 @@ export function backward(root: Tensor, gradient?: Tensor, options: BackwardOptio
       `backward: a tensor of shape ${showShape(root.shape)} needs the gradient to start from; only a single number has the default 1`,
     );
   }
-  const start = gradient ?? filled(Tensor.empty(root.shape, root.dtype), 1);
+  const start = gradient ?? filled(Tensor.empty(root.shape, root.dtype, root.device), 1);
   if (start.size !== root.size || showShape(start.shape) !== showShape(root.shape)) {
     throw new ShapeError(
       `backward: gradient must be ${showShape(root.shape)}; got ${showShape(start.shape)}`,

@@ -1,19 +1,78 @@
-import { ArgumentError, TrainformerError } from "./errors.ts";
+import { ArgumentError } from "./errors.ts";
+import { configureDevice, openCuda } from "./native.ts";
 
-/** Where tensors live and are computed. */
-export type Device = "cpu" | "cuda";
+/** Where tensors live and are computed: `"cuda"` is the first GPU, `"cuda:1"` the second. */
+export type Device = "cpu" | "cuda" | `cuda:${number}`;
 
-export const isDevice = (name: unknown): name is Device => name === "cpu" || name === "cuda";
+const pattern = /^(?:cpu|cuda(?::(?:0|[1-9]\d*))?)$/;
+
+export const isDevice = (name: unknown): name is Device => typeof name === "string" && pattern.test(name);
+
+/** The devices in use, with the numbers that the addon has for them. */
+const opened = new Map<Device, number>([["cpu", 0]]);
 
 /**
- * Checks that a device is there.
+ * Checks that a device is there, and makes it ready.
  *
- * @throws ERR_NO_DEVICE saying what was looked for and what to do
+ * @returns its name; `"cuda:0"` is called `"cuda"`
+ * @throws ERR_NO_DEVICE saying what was looked for, what was found and what to do
  */
 export function device(name: Device): Device {
-  if (!isDevice(name)) throw new ArgumentError(`device: name must be "cpu" or "cuda"; got ${String(name)}`);
-  if (name === "cuda") {
-    throw new TrainformerError("ERR_NO_DEVICE", 'device "cuda": this build has no CUDA backend; use "cpu"');
+  if (!isDevice(name)) {
+    throw new ArgumentError(`device: name must be "cpu", "cuda" or "cuda:<number>"; got ${String(name)}`);
   }
-  return name;
+  const known: Device = name === "cuda:0" ? "cuda" : name;
+  if (!opened.has(known)) opened.set(known, openCuda(known, Number(known.split(":")[1] ?? 0)));
+  return known;
 }
+
+/** @internal The number that the addon has for a device. */
+export const deviceNumber = (name: Device): number => opened.get(name) ?? deviceNumber(device(name));
+
+/** @internal Those in use beside the processor. */
+export const acceleratorNumbers = (): number[] => [...opened.values()].filter((number) => number !== 0);
+
+let standard: Device = "cpu";
+
+/** Where tensors are made that are not computed from others, unless told otherwise: `"cpu"` at first. */
+export const defaultDevice = (): Device => standard;
+
+/**
+ * Makes new tensors, and the parameters of new modules, live on `name`.
+ *
+ * @throws ERR_NO_DEVICE
+ */
+export function setDefaultDevice(name: Device): void {
+  standard = device(name);
+}
+
+/**
+ * How exactly CUDA multiplies matrices of f32 on tensor cores, which take no f32:
+ *
+ * - `"high"` (default): each number as the sum of two in bf16, three products for one. Relative error about 5e-6.
+ * - `"highest"`: each number as the sum of two in tf32. As exact as f32 (1e-6), at twice the time.
+ *
+ * The processor always multiplies in f32. Names as in PyTorch's `set_float32_matmul_precision`.
+ */
+export type MatmulPrecision = "high" | "highest";
+
+/** Sets the precision of products in f32 on every CUDA device in use. */
+export function setFloat32MatmulPrecision(precision: MatmulPrecision): void {
+  if (precision !== "high" && precision !== "highest") {
+    throw new ArgumentError(
+      `setFloat32MatmulPrecision: precision must be "high" or "highest"; got ${String(precision)}`,
+    );
+  }
+  for (const number of acceleratorNumbers())
+    configureDevice(number, "strict", precision === "highest" ? 1 : 0);
+}
+
+/**
+ * Whether the work of a `step()` on CUDA devices is recorded as a CUDA graph and launched as one; a step with the same
+ * shapes as an earlier one takes over its graph. Saves the time between launches where kernels are short. Default off.
+ */
+export function setCudaGraphs(on: boolean): void {
+  for (const number of acceleratorNumbers()) configureDevice(number, "graphs", on ? 1 : 0);
+}
+
+if (process.env.TRAINFORMER_DEVICE) setDefaultDevice(process.env.TRAINFORMER_DEVICE as Device);

@@ -9,6 +9,7 @@ export type ErrorCode =
   | "ERR_OOM" // memory that the machine does not have
   | "ERR_NO_BINARY" // no native addon for this platform
   | "ERR_NO_DEVICE" // a device that is not there
+  | "ERR_DEVICE" // tensors on different devices, or a device that failed
   | "ERR_CHECKPOINT" // a file that cannot be read or does not fit the model
   | "ERR_CANCELLED"; // the engine was shut down while work was pending
 

@@ -1,6 +1,14 @@
 export { type BackwardOptions, noGrad } from "./autograd.ts";
 export * from "./data/index.ts";
-export { type Device, device } from "./device.ts";
+export {
+  type Device,
+  defaultDevice,
+  device,
+  type MatmulPrecision,
+  setCudaGraphs,
+  setDefaultDevice,
+  setFloat32MatmulPrecision,
+} from "./device.ts";
 export type { Dtype, DtypeArray } from "./dtype.ts";
 export {
   ArgumentError,

@@ -1,3 +1,4 @@
+import { type Device, defaultDevice, deviceNumber } from "./device.ts";
 import { bytesPerElement, type Dtype, type DtypeArray } from "./dtype.ts";
 import { ArgumentError, TrainformerError } from "./errors.ts";
 import { adopt, allocate, configure, free, info } from "./native.ts";
@@ -12,6 +13,7 @@ export class Storage {
   readonly handle: number;
   readonly dtype: Dtype;
   readonly length: number;
+  readonly device: Device;
   /** The caller's own array, for memory that was adopted and not allocated. */
   readonly source: DtypeArray | undefined;
   /** @internal The scope that will free it. */
@@ -26,23 +28,24 @@ export class Storage {
   isExposed: boolean;
   private freed = false;
 
-  private constructor(handle: number, dtype: Dtype, length: number, source?: DtypeArray) {
+  private constructor(handle: number, dtype: Dtype, length: number, device: Device, source?: DtypeArray) {
     this.handle = handle;
     this.dtype = dtype;
     this.length = length;
+    this.device = device;
     this.source = source;
     this.isExposed = source !== undefined;
     if (current) current.own(this);
     else collectable(this);
   }
 
-  static allocate(dtype: Dtype, length: number): Storage {
-    return new Storage(allocate(dtype, length), dtype, length);
+  static allocate(dtype: Dtype, length: number, device: Device): Storage {
+    return new Storage(allocate(dtype, length, deviceNumber(device)), dtype, length, device);
   }
 
   /** Uses the memory of `data` itself; what is written to one is seen in the other. */
   static adopt(data: DtypeArray, dtype: Dtype): Storage {
-    return new Storage(adopt(data), dtype, data.length, data);
+    return new Storage(adopt(data), dtype, data.length, "cpu", data);
   }
 
   get bytes(): number {
@@ -203,7 +206,12 @@ export interface MemoryUsage {
   reservedBytes: number;
 }
 
-/** What the tensors of this thread hold in native memory (arrays that were adopted are not counted). */
-export function memory(): MemoryUsage {
-  return info().memory;
+/**
+ * What the tensors of this thread hold in the memory of a device, by default `defaultDevice()` (arrays that were adopted are not counted).
+ * `tensors` counts those of all devices.
+ */
+export function memory(device: Device = defaultDevice()): MemoryUsage {
+  const number = deviceNumber(device);
+  const { tensors, devices } = info();
+  return { tensors, ...devices[number]!.memory };
 }

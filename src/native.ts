@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Dtype, DtypeArray } from "./dtype.ts";
 import { DtypeError, type ErrorCode, ShapeError, TrainformerError } from "./errors.ts";
@@ -15,14 +17,36 @@ interface Info {
   cores: number;
   externalBuffers: boolean;
   kernels: { name: string; parameters: { name: string; type: string; rank: number }[] }[];
-  memory: { liveBytes: number; peakBytes: number; reservedBytes: number; tensors: number };
+  tensors: number;
+  /** The processor, and after it what was opened, by number. */
+  devices: DeviceInfo[];
   words: Float64Array;
+}
+
+export interface DeviceInfo {
+  memory: { liveBytes: number; peakBytes: number; reservedBytes: number };
+  name?: string;
+  index?: number;
+  /** Compute capability, 10 · major + minor. */
+  capability?: number;
+  multiprocessors?: number;
+  memoryBytes?: number;
+  freeBytes?: number;
+  /** 1000 · major + 10 · minor */
+  driverVersion?: number;
+  runtimeVersion?: number;
+  emulated?: boolean;
+  /** Steps launched as CUDA graphs: by one that was there already, and by a new one. */
+  steps?: { replayed: number; recorded: number };
 }
 
 interface Addon {
   info(): Info;
-  configure(name: string, value: unknown): void;
-  alloc(dtype: number, length: number): number;
+  open(path: string, index: number): number;
+  configure(name: string, value: unknown, device?: number): void;
+  alloc(dtype: number, length: number, device: number): number;
+  copy(from: number, fromOffset: number, to: number, toOffset: number, length: number): void;
+  step(device: number, begins: boolean): void;
   adopt(data: DtypeArray): number;
   free(handle: number): void;
   write(handle: number, offset: number, data: DtypeArray): void;
@@ -33,9 +57,11 @@ interface Addon {
 /** The folder of the package, in a checkout as well as installed. */
 export const packageRoot = fileURLToPath(new URL("..", import.meta.url));
 
+const require = createRequire(import.meta.url);
+
+const chosen = process.env.TRAINFORMER_ADDON;
+
 function loadAddon(): Addon {
-  const require = createRequire(import.meta.url);
-  const chosen = process.env.TRAINFORMER_ADDON;
   try {
     return chosen ? require(chosen) : require("node-gyp-build")(packageRoot);
   } catch (cause) {
@@ -164,8 +190,19 @@ export function callKernel(
   enqueue(kernel, real, at);
 }
 
-export const allocate = (dtype: Dtype, length: number): number =>
-  translated(() => addon.alloc(dtypeNumber[dtype], length));
+export const allocate = (dtype: Dtype, length: number, device: number): number =>
+  translated(() => addon.alloc(dtypeNumber[dtype], length, device));
+/** Enqueues a copy of `length` elements, between any two devices. */
+export const transfer = (
+  from: number,
+  fromOffset: number,
+  to: number,
+  toOffset: number,
+  length: number,
+): void => translated(() => addon.copy(from, fromOffset, to, toOffset, length));
+/** Says where a step begins and ends on a device. */
+export const markStep = (device: number, begins: boolean): void =>
+  translated(() => addon.step(device, begins));
 export const adopt = (data: DtypeArray): number => translated(() => addon.adopt(data));
 export const free = (handle: number): void => translated(() => addon.free(handle));
 export const write = (handle: number, offset: number, data: DtypeArray): void =>
@@ -200,6 +237,43 @@ export interface Settings {
 export function configure<K extends keyof Settings>(name: K, value: Settings[K]): void {
   translated(() => addon.configure(name, value));
   if (name === "isa") settings.isa = value as string;
+}
+
+/** Sets what the module of a device knows by `name`. */
+export const configureDevice = (device: number, name: string, value: number): void =>
+  translated(() => addon.configure(name, value, device));
+
+/** The file of the CUDA module. TRAINFORMER_CUDA names a build of it in a checkout ("emulated"), or a file. */
+function cudaModule(): string {
+  const asked = process.env.TRAINFORMER_CUDA ?? "";
+  if (/[./\\]/.test(asked)) return path.resolve(asked);
+  const folder = path.dirname(chosen ?? require("node-gyp-build").path(packageRoot));
+  return path.join(folder, asked === "" ? "trainformer_cuda.so" : `trainformer_cuda_${asked}.so`);
+}
+
+/**
+ * The number of a CUDA device.
+ *
+ * @throws ERR_NO_DEVICE
+ */
+export function openCuda(name: string, index: number): number {
+  const advice = (what: string) => `device "${name}": ${what}`;
+  const file = cudaModule();
+  if (!existsSync(file)) {
+    throw new TrainformerError(
+      "ERR_NO_DEVICE",
+      advice(
+        `there is no CUDA module at ${path.relative("", file)}: prebuilt packages for linux-x64 contain one; in a ` +
+          'checkout, `npm run build` makes one where it finds nvcc. Use "cpu"',
+      ),
+    );
+  }
+  try {
+    return addon.open(file, index);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new TrainformerError("ERR_NO_DEVICE", advice(message));
+  }
 }
 
 export const info = (): Omit<Info, "words" | "kernels"> => addon.info();

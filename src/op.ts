@@ -1,5 +1,6 @@
+import { type Device, defaultDevice } from "./device.ts";
 import type { Dtype } from "./dtype.ts";
-import { DtypeError, ShapeError } from "./errors.ts";
+import { DtypeError, ShapeError, TrainformerError } from "./errors.ts";
 import {
   callKernel,
   enqueue,
@@ -8,6 +9,7 @@ import {
   type KernelParameter,
   type KernelView,
   kernelNamed,
+  transfer,
   words,
 } from "./native.ts";
 import { resolvePattern, type Sizes, showShape, sizeOf, unify } from "./shape.ts";
@@ -70,10 +72,11 @@ export type OpValues = Record<string, OpArgument>;
 export function runForward(op: Op, args: OpArguments): OpValues {
   const sizes = checkShapes(op, args);
   const real = op.real?.(args) ?? activationDtype(op.name, op.forwardKernel, args);
+  const place = commonDevice(op.name, args);
   const values: OpValues = { ...args };
   for (const name of [op.output, ...(op.saved ?? [])]) {
     const parameter = op.forwardKernel.parameters.find((p) => p.name === name)!;
-    values[name] = Tensor.empty(resolvePattern(op.shapes[name]!, sizes), dtypeOf(parameter, real));
+    values[name] = Tensor.empty(resolvePattern(op.shapes[name]!, sizes), dtypeOf(parameter, real), place);
   }
   runKernel(op.forwardKernel, real, values);
   return values;
@@ -92,6 +95,23 @@ export function checkShapes(op: Pick<Op, "name" | "shapes">, args: OpArguments):
     }
   }
   return sizes;
+}
+
+/** The device on which all tensors among `args` live. */
+export function commonDevice(op: string, args: Readonly<Record<string, unknown>>): Device {
+  let first: [string, Device] | undefined;
+  for (const name in args) {
+    const value = args[name];
+    if (!(value instanceof Tensor)) continue;
+    const { device } = value.storage;
+    first ??= [name, device];
+    if (device === first[1]) continue;
+    throw new TrainformerError(
+      "ERR_DEVICE",
+      `${op}: ${name} must be on ${first[1]}, as ${first[0]} is; got ${device} (move it with .to("${first[1]}"))`,
+    );
+  }
+  return first?.[1] ?? defaultDevice();
 }
 
 function describe(args: OpArguments): string {
@@ -224,8 +244,17 @@ const row = (t: Tensor, i: number): Tensor =>
   new Tensor(t.storage, t.shape.slice(1), t.strides.slice(1), t.offset + i * t.strides[0]!);
 
 export function contiguousCopy(t: Tensor): Tensor {
-  const result = Tensor.empty(t.shape, t.dtype);
+  const result = Tensor.empty(t.shape, t.dtype, t.device);
   copyInto(t, result);
+  return result;
+}
+
+/** A copy of `t` on another device, without history. */
+export function transferred(t: Tensor, device: Device): Tensor {
+  const result = Tensor.empty(t.shape, t.dtype, device);
+  const dense = t.isContiguous ? t : contiguousCopy(t);
+  transfer(dense.storage.handle, dense.offset, result.storage.handle, 0, t.size);
+  if (dense !== t) dense.storage.free();
   return result;
 }
 

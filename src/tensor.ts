@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import type { BackwardOptions } from "./autograd.ts";
-import { type Device, device, isDevice } from "./device.ts";
+import { type Device, defaultDevice, device, isDevice } from "./device.ts";
 import { arrayTypeOf, type Dtype, type DtypeArray, fromBf16Bits, toBf16Bits } from "./dtype.ts";
 import { ArgumentError, DtypeError, ShapeError } from "./errors.ts";
 import type * as functional from "./functional.ts";
@@ -31,6 +31,8 @@ export interface GraphNode {
 
 export interface TensorOptions {
   dtype?: Dtype;
+  /** Default `defaultDevice()`. */
+  device?: Device;
   requiresGrad?: boolean;
 }
 
@@ -74,8 +76,8 @@ export class Tensor {
   }
 
   /** @internal Uninitialised memory. */
-  static empty(shape: Shape, dtype: Dtype): Tensor {
-    return new Tensor(Storage.allocate(dtype, sizeOf(shape)), shape);
+  static empty(shape: Shape, dtype: Dtype, device: Device): Tensor {
+    return new Tensor(Storage.allocate(dtype, sizeOf(shape), device), shape);
   }
 
   get dtype(): Dtype {
@@ -89,7 +91,7 @@ export class Tensor {
     return sizeOf(this.shape);
   }
   get device(): Device {
-    return "cpu";
+    return this.storage.device;
   }
   get isContiguous(): boolean {
     return isContiguous(this.shape, this.strides);
@@ -101,8 +103,8 @@ export class Tensor {
 
   /**
    * The elements in row-major order, once they are computed. A contiguous tensor is not copied: the array is a view of
-   * its memory, and changes with it (`clone()` to part); the memory lives as long as the view. Where the runtime
-   * forbids such views (Electron) it is a copy. bf16 comes as its bits, in a Uint16Array.
+   * its memory, and changes with it (`clone()` to part); the memory lives as long as the view. On CUDA, and where the
+   * runtime forbids such views (Electron), it is a copy. bf16 comes as its bits, in a Uint16Array.
    */
   async data(): Promise<DtypeArray> {
     const { storage, offset } = this;
@@ -112,7 +114,7 @@ export class Tensor {
       await read(storage.handle, 0, 0, "copy");
       return storage.source.subarray(offset, offset + this.size);
     }
-    storage.isExposed = true;
+    if (this.device === "cpu") storage.isExposed = true;
     return new arrayTypeOf[this.dtype](await read(storage.handle, offset, this.size, "view"));
   }
 
@@ -209,9 +211,7 @@ export class Tensor {
 
   /** In another dtype, or on another device; itself if it is there already. */
   to(target: Dtype | Device): Tensor {
-    if (!isDevice(target)) return f.cast(this, target);
-    device(target);
-    return this;
+    return isDevice(target) ? f.toDevice(this, target) : f.cast(this, target);
   }
   clone(): Tensor {
     return f.clone(this);
@@ -324,7 +324,7 @@ function isAdoptable({ buffer }: DtypeArray): boolean {
  *
  * A Float32Array (f32), Int32Array (i32) or Uint16Array (bits of bf16) is *adopted*: the tensor uses its memory, so each
  * sees what is written to the other, and nothing is copied. `clone()` the tensor to part from the array. Do not
- * transfer the array's buffer to another thread while the tensor is in use.
+ * transfer the array's buffer to another thread while the tensor is in use. On CUDA the elements are copied.
  *
  * @param shape defaults to the nesting of the arrays, or [length]
  */
@@ -349,7 +349,10 @@ export function tensor(data: NestedArray | DtypeArray, shape?: Shape, options: T
     );
   }
   const dtype = array instanceof Float32Array ? "f32" : array instanceof Int32Array ? "i32" : "bf16";
-  const result = new Tensor(Storage.adopt(array, dtype), chosen);
+  const place = device(options.device ?? defaultDevice());
+  const result =
+    place === "cpu" ? new Tensor(Storage.adopt(array, dtype), chosen) : Tensor.empty(chosen, dtype, place);
+  if (place !== "cpu") result.set(array);
   if (options.requiresGrad) requireGradient(result);
   return result;
 }

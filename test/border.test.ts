@@ -128,7 +128,7 @@ describe("whatever JavaScript passes to the native addon", () => {
         if (i % 10 === 9) await forget();
       }
       await forget();
-      const { liveBytes, tensors } = addon.info().memory;
+      const { tensors, devices: [{ memory: { liveBytes } }] } = addon.info();
       console.log(JSON.stringify({ sum, tensors, few: liveBytes < 20 << 20 }));`);
     expect(stderr).toBe("");
     expect(status).toBe(0);
@@ -144,8 +144,8 @@ describe("settings", () => {
 
   test("each command runs once when synchronous mode is switched on and off", () => {
     const size = 1000;
-    const one = allocate("f32", size);
-    const total = allocate("f32", size);
+    const one = allocate("f32", size, 0);
+    const total = allocate("f32", size, 0);
     write(one, 0, new Float32Array(size).fill(1));
     write(total, 0, new Float32Array(size));
     const view = (handle: number) => ({ handle, offset: 0, shape: [1, 1, 1, size], strides: [0, 0, 0, 1] });

@@ -61,6 +61,8 @@ export interface OpCase {
   reference(inputs: Inputs<Reference>): Reference;
   /** Relative to the largest expected value: default 2e-6 forward, 1e-5 gradient. bf16: multiples of rounding, default 2. */
   readonly tolerance?: { forward?: number; gradient?: number; bf16Gradient?: number };
+  /** Whether it multiplies matrices: CUDA may do that in f32 as sums of bf16, with a tolerance of its own. */
+  readonly multiplies?: boolean;
   /** Kinks: a reference that is not differentiable there wants inputs at least this far from zero. */
   readonly awayFromZero?: number;
   readonly dtypes?: readonly ("f32" | "bf16")[];

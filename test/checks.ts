@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
+import { defaultDevice, setDefaultDevice } from "../src/device.ts";
 import { fromBf16Bits, toBf16Bits } from "../src/dtype.ts";
 import "../src/functional.ts";
 import { scope } from "../src/memory.ts";
@@ -7,11 +9,11 @@ import { configure, info } from "../src/native.ts";
 import { sizeOf } from "../src/shape.ts";
 import { type Tensor, tensor } from "../src/tensor.ts";
 import { type Input, type Inputs, isIds, normals, type OpCase, Reference, shapeOf } from "./case.ts";
+import { type Precision, type Variant, variants, yardstick } from "./variants.ts";
 
 /** What is asked of every case: by ops.test.ts here, by programs/ops.ts on a processor that may be emulated. */
 
 type Sizes = Inputs<Input>;
-type Precision = "f32" | "bf16";
 
 export async function allCases(): Promise<OpCase[]> {
   const folder = new URL("./cases/", import.meta.url);
@@ -31,14 +33,8 @@ export const testedSizes = (opCase: OpCase) =>
       bf16: label !== "large" && opCase.dtypes?.includes("bf16") !== false,
     }));
 
-const isaNames = (supported: boolean): string[] =>
-  info()
-    .isas.filter((isa) => isa.supported === supported)
-    .map((isa) => isa.name);
-export const supportedIsas = isaNames(true);
-/** Those with kernels of their own in f32. */
-const f32Isas = supportedIsas.filter((name) => name !== "avx512bf16" && name !== "amx");
-export const missingIsas = isaNames(false);
+/** What splitting f32 into two bf16 costs products, relative to the largest expected value. */
+const splitting = { forward: 2e-5, gradient: 4e-5 };
 
 // ---- the truth
 
@@ -121,6 +117,11 @@ interface Result {
   gradients: Inputs<Reference>;
 }
 
+const bits = createHash("sha256");
+
+/** Of everything that was computed so far on a device other than the processor: equal if all its bits are. */
+export const digest = (): string => bits.copy().digest("hex");
+
 function toTensor(x: Reference, dtype: "f32" | "bf16" | "i32"): Tensor {
   const data =
     dtype === "i32"
@@ -134,21 +135,40 @@ function toTensor(x: Reference, dtype: "f32" | "bf16" | "i32"): Tensor {
 const read = (t: Tensor) => new Reference(t.shape, Float64Array.from(t.toTypedArraySync()));
 
 /** Runs a case, forward and backward, in one dtype. */
-function runCase(opCase: OpCase, sizes: Sizes, { inputs, dy }: Truth, dtype: Precision): Result {
-  return scope(() => {
-    const tensors: Inputs<Tensor> = {};
-    for (const [name, x] of Object.entries(inputs)) {
-      tensors[name] = toTensor(x, isIds(sizes[name]!) ? "i32" : dtype);
-      tensors[name].requiresGrad = tensors[name].dtype !== "i32";
-    }
-    const y = opCase.run(tensors);
-    const result: Result = { y: read(y), gradients: {} };
-    if (y.requiresGrad) {
-      y.backward(toTensor(new Reference(y.shape, dy.subarray(0, y.size)), y.dtype));
-      for (const [name, t] of Object.entries(tensors)) if (t.grad) result.gradients[name] = read(t.grad);
-    }
+function runCase(
+  { device, select }: Variant,
+  opCase: OpCase,
+  sizes: Sizes,
+  truth: Truth,
+  dtype: Precision,
+): Result {
+  select();
+  const standard = defaultDevice();
+  setDefaultDevice(device);
+  try {
+    const result = scope(() => runHere(opCase, sizes, truth, dtype));
+    if (device !== "cpu")
+      for (const { data } of [result.y, ...Object.values(result.gradients)]) bits.update(data);
     return result;
-  });
+  } finally {
+    setDefaultDevice(standard);
+  }
+}
+
+/** On the default device. */
+function runHere(opCase: OpCase, sizes: Sizes, { inputs, dy }: Truth, dtype: Precision): Result {
+  const tensors: Inputs<Tensor> = {};
+  for (const [name, x] of Object.entries(inputs)) {
+    tensors[name] = toTensor(x, isIds(sizes[name]!) ? "i32" : dtype);
+    tensors[name].requiresGrad = tensors[name].dtype !== "i32";
+  }
+  const y = opCase.run(tensors);
+  const result: Result = { y: read(y), gradients: {} };
+  if (y.requiresGrad) {
+    y.backward(toTensor(new Reference(y.shape, dy.subarray(0, y.size)), y.dtype));
+    for (const [name, t] of Object.entries(tensors)) if (t.grad) result.gradients[name] = read(t.grad);
+  }
+  return result;
 }
 
 // ---- the checks
@@ -175,36 +195,36 @@ function assertClose(what: string, got: Reference | undefined, expected: Referen
   assertAtMost(`${what}: relative error`, error, tolerance);
 }
 
-/** Output and gradients equal those of float64, and those of the first instruction set. */
+/** Output and gradients equal those of float64, and those of the yardstick. */
 export function checkValues(opCase: OpCase, sizes: Sizes, truth: Truth): void {
-  const forward = opCase.tolerance?.forward ?? 2e-6;
-  const gradient = opCase.tolerance?.gradient ?? 1e-5;
-  let first: Result | undefined;
-  for (const isa of f32Isas) {
-    configure("isa", isa);
-    const got = runCase(opCase, sizes, truth, "f32");
-    assertClose(`${isa} y`, got.y, truth.y, forward);
+  const first = runCase(yardstick, opCase, sizes, truth, "f32");
+  for (const variant of variants) {
+    if (!variant.dtypes.includes("f32")) continue;
+    const loosest = variant.splits && opCase.multiplies ? splitting : { forward: 0, gradient: 0 };
+    const forward = Math.max(opCase.tolerance?.forward ?? 2e-6, loosest.forward);
+    const gradient = Math.max(opCase.tolerance?.gradient ?? 1e-5, loosest.gradient);
+    const { name: who } = variant;
+    const got = runCase(variant, opCase, sizes, truth, "f32");
+    assertClose(`${who} y`, got.y, truth.y, forward);
     for (const [name, d] of Object.entries(truth.gradients ?? {}))
-      assertClose(`${isa} d${name}`, got.gradients[name], d, gradient);
-    first ??= got;
-    assertClose(`${isa} y against ${supportedIsas[0]}`, got.y, first.y, forward);
+      assertClose(`${who} d${name}`, got.gradients[name], d, gradient);
+    assertClose(`${who} y against ${yardstick.name}`, got.y, first.y, forward);
     for (const [name, d] of Object.entries(first.gradients))
-      assertClose(`${isa} d${name} against ${supportedIsas[0]}`, got.gradients[name], d, gradient);
+      assertClose(`${who} d${name} against ${yardstick.name}`, got.gradients[name], d, gradient);
   }
 }
 
-/** Any number of threads computes the same bits. */
+/** Any number of threads, and each run again, computes the same bits. */
 export function checkThreads(opCase: OpCase, sizes: Sizes, truth: Truth): void {
-  for (const isa of supportedIsas) {
-    const dtype = f32Isas.includes(isa) ? "f32" : "bf16";
-    if (opCase.dtypes?.includes(dtype) === false) continue;
-    configure("isa", isa);
+  for (const variant of variants) {
+    const [dtype] = variant.dtypes;
+    if (opCase.dtypes?.includes(dtype!) === false) continue;
     const results = [1, 2, 3].map((threads) => {
       configure("threads", threads);
-      return runCase(opCase, sizes, truth, dtype);
+      return runCase(variant, opCase, sizes, truth, dtype!);
     });
     configure("threads", info().cores);
-    for (const result of results.slice(1)) assert.deepEqual(result, results[0], isa);
+    for (const result of results.slice(1)) assert.deepEqual(result, results[0], variant.name);
   }
 }
 
@@ -214,13 +234,14 @@ const roundingError = (coarse: Reference, exact: Reference) =>
 
 /** bf16 errs at most twice as much as rounding inputs and output does; `coarse` is the truth of rounded inputs. */
 export function checkBf16(opCase: OpCase, sizes: Sizes, exact: Truth, coarse: Truth): void {
-  for (const isa of supportedIsas) {
-    configure("isa", isa);
-    const got = runCase(opCase, sizes, coarse, "bf16");
-    assertAtMost(`${isa} y: error`, distance(got.y, exact.y), 2 * roundingError(coarse.y, exact.y));
+  for (const variant of variants) {
+    if (!variant.dtypes.includes("bf16")) continue;
+    const { name: who } = variant;
+    const got = runCase(variant, opCase, sizes, coarse, "bf16");
+    assertAtMost(`${who} y: error`, distance(got.y, exact.y), 2 * roundingError(coarse.y, exact.y));
     for (const [name, d] of Object.entries(exact.gradients!)) {
       const allowed = (opCase.tolerance?.bf16Gradient ?? 2) * roundingError(coarse.gradients![name]!, d);
-      assertAtMost(`${isa} d${name}: error`, distance(got.gradients[name]!, d), allowed);
+      assertAtMost(`${who} d${name}: error`, distance(got.gradients[name]!, d), allowed);
     }
   }
 }

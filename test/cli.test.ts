@@ -21,9 +21,13 @@ interface Result {
 }
 
 /** Runs node; `onProgress` gets a way to signal the process whenever it writes to stderr. */
-function node(args: readonly string[], onProgress?: (kill: (signal: NodeJS.Signals) => void) => void) {
+function node(
+  args: readonly string[],
+  onProgress?: (kill: (signal: NodeJS.Signals) => void) => void,
+  env: NodeJS.ProcessEnv = process.env,
+) {
   return new Promise<Result>((resolve) => {
-    const child = spawn(process.execPath, args, { cwd: folder, timeout: 50_000 });
+    const child = spawn(process.execPath, args, { cwd: folder, timeout: 50_000, env });
     const result = { stdout: "", stderr: "", chunks: 0 };
     child.stdout.on("data", (data) => {
       result.stdout += data;
@@ -38,6 +42,11 @@ function node(args: readonly string[], onProgress?: (kill: (signal: NodeJS.Signa
 }
 const trainformer = (args: readonly string[], onProgress?: Parameters<typeof node>[1]) =>
   node([path.join(root, "dist/cli/main.js"), ...args], onProgress);
+const onEmulatedCuda = (args: readonly string[]) =>
+  node([path.join(root, "dist/cli/main.js"), ...args], undefined, {
+    ...process.env,
+    TRAINFORMER_CUDA: "emulated",
+  });
 const train = (out: string, ...args: string[]) =>
   trainformer(["train", "--data", "book.txt", "--out", out, ...small, "--json", ...args]);
 const lastLine = (text: string) => JSON.parse(text.trimEnd().split("\n").at(-1)!);
@@ -160,6 +169,48 @@ describe("trainformer", () => {
     expect(threads).toBeGreaterThan(0);
     expect(human.stdout).toContain(`isa          ${isa} (available: scalar`);
   });
+
+  it("says which GPU there is, or why none", async () => {
+    const { stdout } = await trainformer(["info", "--json"]);
+    const [, cuda] = lastLine(stdout).devices;
+    expect(cuda).toEqual(
+      cuda.available
+        ? expect.objectContaining({ emulated: false })
+        : expect.objectContaining({ reason: expect.any(String) }),
+    );
+  });
+
+  it.runIf(process.platform === "linux" && process.arch === "x64")(
+    "trains, generates and tells of itself on CUDA",
+    async () => {
+      const [human, json] = await Promise.all([onEmulatedCuda(["info"]), onEmulatedCuda(["info", "--json"])]);
+      expect(human.stdout).toMatch(/cuda: .*\(emulated\), compute capability 8\.0/);
+      expect(lastLine(json.stdout).devices[1]).toMatchObject({ available: true, emulated: true });
+      const run = (...args: string[]) => [
+        "train",
+        "--data",
+        "book.txt",
+        ...small,
+        "--steps",
+        "5",
+        "--json",
+        ...args,
+      ];
+      const [there, here] = await Promise.all([
+        onEmulatedCuda(run("--out", "there", "--device", "cuda")),
+        trainformer(run("--out", "here")),
+      ]);
+      expect(there.code, there.stderr).toBe(0);
+      expect(lastLine(there.stdout)).toMatchObject({ device: "cuda" });
+      expect(lastLine(there.stdout).lastLoss).toBeCloseTo(lastLine(here.stdout).lastLoss, 3);
+      const generate = ["generate", "--model", "there", "--prompt", "the ", "--tokens", "5"];
+      const [a, b] = await Promise.all([
+        onEmulatedCuda([...generate, "--device", "cuda"]),
+        trainformer(generate),
+      ]);
+      expect(a.stdout).toBe(b.stdout);
+    },
+  );
 
   it.each([
     [["--help"], "TRAINFORMER_THREADS"],

@@ -8,8 +8,9 @@ const source = fileURLToPath(new URL("../src", import.meta.url));
 /** A file imports from rows above its own, and a folder from itself. Types are free: they leave nothing at run time. */
 const layers = [
   ["errors"],
-  ["dtype", "shape", "device", "random"],
+  ["dtype", "shape", "random"],
   ["print", "native", "generator"],
+  ["device"],
   ["memory"],
   ["tensor"],
   ["op"],

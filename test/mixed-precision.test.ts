@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   AdamW,
   add,
+  defaultDevice,
   Embedding,
   GPT,
   gelu,
@@ -23,11 +24,13 @@ import {
 } from "../src/index.ts";
 import { configure, info } from "../src/native.ts";
 import { root, run } from "./child.ts";
+import { variants } from "./variants.ts";
 
-const isas = info()
-  .isas.filter(({ supported }) => supported)
-  .map(({ name }) => name);
 const best = info().isa;
+const isOnHost = defaultDevice() === "cpu";
+const all = variants.map((variant) => [variant.name, variant] as const);
+const allInF32 = all.filter(([, { dtypes }]) => isOnHost || dtypes.includes("f32"));
+const allInBf16 = all.filter(([, { dtypes }]) => dtypes.includes("bf16"));
 
 beforeAll(() => configure("poison", true));
 afterAll(() => {
@@ -56,8 +59,8 @@ const shapes = [
 
 describe("a weight in f32 under activations in bf16", () => {
   for (const [M, K, N] of shapes)
-    test.each(isas)(`linear [${M}, ${K}] · [${N}, ${K}]ᵀ and its gradients, %s`, async (isa) => {
-      configure("isa", isa);
+    test.each(allInBf16)(`linear [${M}, ${K}] · [${N}, ${K}]ᵀ and its gradients, %s`, async (_, variant) => {
+      variant.select();
       const [x, weight, bias] = [uniform(M, K), parameter(() => uniform(N, K)), parameter(() => uniform(N))];
       const dy = uniform(M, N);
       x.requiresGrad = true;
@@ -95,7 +98,7 @@ describe("packed weights", () => {
     expect(await values(l(x))).toEqual(await expected(l.weight));
   });
 
-  test("follow what JavaScript writes to an array on their memory", async () => {
+  test.runIf(isOnHost)("follow what JavaScript writes to an array on their memory", async () => {
     const l = layer();
     await values(l(x));
     const array = (await l.weight.data()) as Float32Array;
@@ -110,8 +113,8 @@ describe("packed weights", () => {
     expect(await values(linear(x, adopted))).toEqual(await expected(adopted));
   });
 
-  test.each(isas)("are what AdamW leaves, bit for bit, %s", async (isa) => {
-    configure("isa", isa);
+  test.each(all)("are what AdamW leaves, bit for bit, %s", async (_, variant) => {
+    variant.select();
     for (const dtype of ["f32", "bf16"] as const) {
       manualSeed(3);
       const l = new Linear(70, 45);
@@ -137,8 +140,8 @@ describe("packed weights", () => {
     }
   });
 
-  test.each(isas)("in f32 give what the weight itself gives, bit for bit, %s", async (isa) => {
-    configure("isa", isa);
+  test.each(allInF32)("in f32 give what the weight itself gives, bit for bit, %s", async (_, variant) => {
+    variant.select();
     for (const [M, K, N] of [...shapes, [1, 300, 50], [7, 64, 33]] as const) {
       const [input, weight, dy] = [uniform(M, K), parameter(() => uniform(N, K)), uniform(M, N)];
       const run = async (w: Tensor) => {
@@ -160,9 +163,9 @@ describe("packed weights", () => {
 
   test("belong to one instruction set", async () => {
     const l = layer();
-    for (const isa of [...isas, ...isas]) {
-      configure("isa", isa);
-      expect(await values(l(x)), isa).toEqual(await expected(l.weight));
+    for (const [name, variant] of [...all, ...all]) {
+      variant.select();
+      expect(await values(l(x)), name).toEqual(await expected(l.weight));
     }
   });
 });
@@ -235,8 +238,8 @@ describe("a model in bf16", () => {
     return losses;
   }
 
-  test.each(isas)("learns as it does in f32, %s", async (isa) => {
-    configure("isa", isa);
+  test.each(allInBf16)("learns as it does in f32, %s", async (_, variant) => {
+    variant.select();
     const [f32, bf16] = [await train("f32"), await train("bf16")];
     expect(bf16[0]).toBeCloseTo(f32[0]!, 2);
     expect(bf16.at(-1)).toBeLessThan(0.5 * bf16[0]!);
@@ -257,17 +260,20 @@ describe("a model in bf16", () => {
     );
   });
 
-  test("says once, where products of bf16 are computed in f32, that it is slower", async () => {
-    const program = `
+  test.runIf(isOnHost)(
+    "says once, where products of bf16 are computed in f32, that it is slower",
+    async () => {
+      const program = `
       import { GPT } from ${JSON.stringify(path.join(root, "dist/index.js"))};
       const config = { vocabSize: 5, contextLength: 4, numLayers: 1, numHeads: 1, hiddenSize: 8, dtype: "bf16" };
       new GPT(config), new GPT(config);`;
-    const { status, stderr } = await run(process.execPath, ["--input-type=module", "-e", program], {
-      env: { ...process.env, TRAINFORMER_ISA: "scalar" },
-    });
-    expect(status, stderr).toBe(0);
-    expect(stderr.match(/WARN_SLOW_BF16/g)).toHaveLength(1);
-  });
+      const { status, stderr } = await run(process.execPath, ["--input-type=module", "-e", program], {
+        env: { ...process.env, TRAINFORMER_ISA: "scalar" },
+      });
+      expect(status, stderr).toBe(0);
+      expect(stderr.match(/WARN_SLOW_BF16/g)).toHaveLength(1);
+    },
+  );
 
   test("the chunked head takes a weight in f32", async () => {
     const [x, weight] = [randn([4, 24]), parameter(() => randn([50, 24]))];

@@ -1,14 +1,7 @@
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { configure } from "../src/native.ts";
-import {
-  allCases,
-  checkBf16,
-  checkThreads,
-  checkValues,
-  missingIsas,
-  testedSizes,
-  truthOf,
-} from "./checks.ts";
+import { allCases, checkBf16, checkThreads, checkValues, testedSizes, truthOf } from "./checks.ts";
+import { missingIsas } from "./variants.ts";
 
 if (missingIsas.length > 0)
   console.warn(`not tested, as this processor lacks them: ${missingIsas.join(", ")}`);

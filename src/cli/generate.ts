@@ -1,5 +1,15 @@
 import { ArgumentError, CharTokenizer, CheckpointError, GPT } from "../index.ts";
-import { defaultsTo, defineCommand, flag, integer, interrupted, number, required, text } from "./command.ts";
+import {
+  defaultsTo,
+  defineCommand,
+  flag,
+  integer,
+  interrupted,
+  number,
+  oneOf,
+  required,
+  text,
+} from "./command.ts";
 
 export const command = defineCommand({
   usage: '--model FOLDER --prompt "TEXT" [options]',
@@ -11,10 +21,11 @@ export const command = defineCommand({
     topK: defaultsTo(40, integer(0, "draws among the k likeliest; 0: among all")),
     topP: defaultsTo(1, number(0, "draws among the likeliest that together have this probability", 1)),
     seed: defaultsTo(0, integer(0, "the same seed draws the same text")),
+    device: defaultsTo("cpu", oneOf(["cpu", "cuda"], "that computes")),
     json: flag("prints one JSON object as the last line of stdout"),
   },
-  async run({ model: folder, prompt, tokens, json, ...sampling }, signal) {
-    const model = await GPT.fromPretrained(folder);
+  async run({ model: folder, prompt, tokens, device, json, ...sampling }, signal) {
+    const model = (await GPT.fromPretrained(folder)).to(device);
     const tokenizer = await CharTokenizer.load(folder);
     if (tokenizer.size !== model.config.vocabSize) {
       const sizes = `${tokenizer.size} characters, the model ${model.config.vocabSize}`;

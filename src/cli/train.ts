@@ -28,6 +28,7 @@ const options = {
   context: defaultsTo(64, integer(1, "characters that the model sees")),
   activation: defaultsTo("gelu", oneOf(["gelu", "geluTanh", "relu", "silu"], "of the MLPs")),
   dtype: defaultsTo("f32", oneOf(["f32", "bf16"], "in which the model computes; bf16: parameters stay f32")),
+  device: defaultsTo("cpu", oneOf(["cpu", "cuda"], "that computes")),
   noBias: flag("leaves out the biases of linear maps and normalizations"),
   dropout: defaultsTo(0, number(0, "part of the activations that is dropped", 1)),
   batch: defaultsTo(12, integer(1, "windows of --context characters a step")),
@@ -72,7 +73,7 @@ function newModel(o: Values<typeof options>, vocabSize: number): GPT {
     bias: !o.noBias,
     dropout: o.dropout,
     seed: o.seed,
-  });
+  }).to(o.device);
 }
 
 function newSchedule({ lr, minLr = lr / 10, warmup, steps }: Values<typeof options>) {
@@ -116,7 +117,7 @@ export const command = defineCommand({
     say(
       [
         `trainformer ${version}`,
-        `cpu ${isa}`,
+        o.device === "cpu" ? `cpu ${isa}` : o.device,
         ...(o.dtype === "bf16" ? ["bf16"] : []),
         `${threads} thread${threads === 1 ? "" : "s"}`,
         `${formatCount(parameters)} parameters`,
@@ -165,6 +166,7 @@ export const command = defineCommand({
         tokensPerSecond,
         peakRssBytes,
         parameters,
+        device: o.device,
         isa,
         threads,
         seconds: (performance.now() - start_ms) / 1000,

@@ -124,7 +124,13 @@ export async function train(plan: Plan, signal: AbortSignal): Promise<Outcome> {
   };
 
   try {
-    const batches = corpus.train.batches({ batchSize, contextLength, steps, seed });
+    const batches = corpus.train.batches({
+      batchSize,
+      contextLength,
+      steps,
+      seed,
+      device: model.device,
+    });
     for (const { step: i, inputs, targets } of batches) {
       await settle(update(i, inputs, targets));
       const isDue = (every: number) => i + 1 === steps || (i + 1) % every === 0;

@@ -1,3 +1,4 @@
+import { type Device, defaultDevice } from "../device.ts";
 import { ArgumentError, checkInteger, checkNumber, TrainformerError } from "../errors.ts";
 import { unscoped } from "../memory.ts";
 import { Random } from "../random.ts";
@@ -27,6 +28,11 @@ export interface WindowOptions {
   batchSize: number;
   /** T: tokens a window. */
   contextLength: number;
+}
+
+interface OnDevice {
+  /** Where the tensors are made. Default `defaultDevice()`. */
+  device?: Device;
 }
 
 export interface RandomWindowOptions extends WindowOptions {
@@ -143,13 +149,13 @@ export class TokenDataset {
   }
 
   /** `windows` as tensors, for a training loop. */
-  batches(options: RandomWindowOptions): Iterable<TensorBatch> {
-    return asTensors(this.windows(options), options.contextLength);
+  batches(options: RandomWindowOptions & OnDevice): Iterable<TensorBatch> {
+    return asTensors(this.windows(options), options);
   }
 
   /** `sequentialWindows` as tensors, for evaluation. */
-  sequentialBatches(options: WindowOptions): Iterable<TensorBatch> {
-    return asTensors(this.sequentialWindows(options), options.contextLength);
+  sequentialBatches(options: WindowOptions & OnDevice): Iterable<TensorBatch> {
+    return asTensors(this.sequentialWindows(options), options);
   }
 
   #checkWindows(name: string, batchSize: number, contextLength: number): void {
@@ -172,12 +178,15 @@ export class TokenDataset {
   }
 }
 
-function asTensors(windows: Iterable<TokenBatch>, contextLength: number): Iterable<TensorBatch> {
+function asTensors(
+  windows: Iterable<TokenBatch>,
+  { contextLength, device = defaultDevice() }: WindowOptions & OnDevice,
+): Iterable<TensorBatch> {
   return {
     *[Symbol.iterator]() {
       for (const { step, inputs, targets } of windows) {
         const as = (ids: Int32Array) =>
-          unscoped(() => tensor(ids, [ids.length / contextLength, contextLength]));
+          unscoped(() => tensor(ids, [ids.length / contextLength, contextLength], { device }));
         const batch = { step, inputs: as(inputs), targets: as(targets) };
         try {
           yield batch;

@@ -169,6 +169,7 @@ export class GPT extends Module<[ids: Tensor, input?: GPTInput], GPTOutput> {
       for (const { inputs, targets } of dataset.sequentialBatches({
         batchSize: options.batchSize ?? 32,
         contextLength,
+        device: this.device,
       })) {
         options.signal?.throwIfAborted();
         this.eval();
@@ -207,7 +208,11 @@ export class GPT extends Module<[ids: Tensor, input?: GPTInput], GPTOutput> {
     const wasTraining = this.training;
     this.eval();
     const logits = scope(() =>
-      noGrad(() => this(tensor(Int32Array.from(ids), [1, ids.length]), { lastOnly: true }).logits),
+      noGrad(
+        () =>
+          this(tensor(Int32Array.from(ids), [1, ids.length], { device: this.device }), { lastOnly: true })
+            .logits,
+      ),
     );
     this.train(wasTraining);
     const values = await logits.toTypedArray();

@@ -1,3 +1,4 @@
+import { defaultDevice } from "../device.ts";
 import type { Dtype } from "../dtype.ts";
 import { DtypeError } from "../errors.ts";
 import { multipliesBf16, settings } from "../native.ts";
@@ -9,7 +10,7 @@ export function checkActivationDtype<T extends Dtype | undefined>(name: string, 
   if (dtype !== undefined && dtype !== "f32" && dtype !== "bf16") {
     throw new DtypeError(`${name} must be "f32" or "bf16"; got ${String(dtype)}`);
   }
-  if (dtype === "bf16" && !multipliesBf16() && !warned) {
+  if (dtype === "bf16" && defaultDevice() === "cpu" && !multipliesBf16() && !warned) {
     warned = true;
     process.emitWarning(
       `${settings.isa} has no instructions for products of bf16: they are computed in f32, which is slower than a model in f32`,

@@ -1,9 +1,10 @@
 import { inspect } from "node:util";
 import { castTo } from "../autograd.ts";
-import { type Device, device, isDevice } from "../device.ts";
+import { type Device, defaultDevice, device, isDevice } from "../device.ts";
 import type { Dtype } from "../dtype.ts";
-import { CheckpointError, DtypeError } from "../errors.ts";
+import { ArgumentError, CheckpointError, DtypeError } from "../errors.ts";
 import { unscoped } from "../memory.ts";
+import { transferred } from "../op.ts";
 import { showShape } from "../shape.ts";
 import { requireGradient, Tensor } from "../tensor.ts";
 
@@ -93,6 +94,12 @@ export abstract class Module<A extends unknown[] = [Tensor], R = Tensor> {
     return [...this.namedParameters()].map(([, p]) => p);
   }
 
+  /** Where its first parameter lives, and with it the rest; `defaultDevice()` for a module without any. */
+  get device(): Device {
+    const [first] = this.namedParameters();
+    return first?.[1].device ?? defaultDevice();
+  }
+
   /** Number of trained values. */
   get parameterCount(): number {
     return this.parameters().reduce((sum, p) => sum + p.size, 0);
@@ -148,10 +155,14 @@ export abstract class Module<A extends unknown[] = [Tensor], R = Tensor> {
     return this.train(false);
   }
 
-  /** Casts every parameter to a dtype, or moves it to a device, in place. */
+  /**
+   * Casts every parameter to a dtype, or moves everything in it to a device, in place. Gradients are forgotten.
+   *
+   * @throws ERR_ARGUMENT if an optimizer has the parameters already
+   */
   to(target: Dtype | Device): this {
     if (isDevice(target)) {
-      device(target);
+      this.moveTo(device(target));
       return this;
     }
     const dtype = target;
@@ -159,6 +170,20 @@ export abstract class Module<A extends unknown[] = [Tensor], R = Tensor> {
     for (const p of this.parameters())
       if (p.dtype !== dtype) p.replaceStorage(unscoped(() => castTo(p, dtype)));
     return this;
+  }
+
+  private moveTo(place: Device): void {
+    for (const [name, value] of Object.entries(this)) {
+      if (!(value instanceof Tensor) || value.device === place) continue;
+      if (value.gradientBuffer !== undefined) {
+        throw new ArgumentError(
+          `to: ${name} belongs to an optimizer on ${value.device}; move the model before the optimizer is made`,
+        );
+      }
+      value.gradient = undefined;
+      value.replaceStorage(unscoped(() => transferred(value, place)));
+    }
+    for (const [, child] of this.children()) child.moveTo(place);
   }
 
   [inspect.custom](): string {

@@ -19,7 +19,7 @@ export class LearnedPositions extends Module {
 
   forward(x: Tensor): Tensor {
     const T = checkLength("LearnedPositions", x.shape.at(-2)!, this.table.weight.shape[0]!);
-    return add(x, this.table(arange(T), x.dtype));
+    return add(x, this.table(arange(T, { device: x.device }), x.dtype));
   }
 }
 

@@ -1,4 +1,5 @@
 import { filled } from "../autograd.ts";
+import { defaultDevice, device } from "../device.ts";
 import { checkNumber, DtypeError } from "../errors.ts";
 import { type GeneratorState, reserveRandom } from "../generator.ts";
 import { kernelNamed } from "../native.ts";
@@ -10,7 +11,11 @@ const uniformKernel = kernelNamed("uniform");
 const normalKernel = kernelNamed("normal");
 
 function created(op: string, shape: Shape, options: TensorOptions, write: (t: Tensor) => void): Tensor {
-  const t = Tensor.empty(checkShape(op, shape), options.dtype ?? "f32");
+  const t = Tensor.empty(
+    checkShape(op, shape),
+    options.dtype ?? "f32",
+    device(options.device ?? defaultDevice()),
+  );
   write(t);
   return options.requiresGrad ? requireGradient(t) : t;
 }
@@ -28,8 +33,10 @@ export const zeros = (shape: Shape, options?: TensorOptions): Tensor => full(sha
 export const ones = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 1, options);
 
 /** 0, 1, … length − 1, i32. */
-export const arange = (length: number): Tensor =>
-  created("arange", [length], { dtype: "i32" }, (t) => t.set(Int32Array.from({ length }, (_, i) => i)));
+export const arange = (length: number, options: Pick<TensorOptions, "device"> = {}): Tensor =>
+  created("arange", [length], { ...options, dtype: "i32" }, (t) =>
+    t.set(Int32Array.from({ length }, (_, i) => i)),
+  );
 
 export interface RandomOptions extends TensorOptions {
   /** Where in which stream to draw from; the generator of `manualSeed` goes on if left out. */

@@ -1,7 +1,7 @@
 import { record } from "../autograd.ts";
 import { checkNumber, DtypeError } from "../errors.ts";
 import { type Kernel, kernelNamed } from "../native.ts";
-import { runAligned, runKernel } from "../op.ts";
+import { commonDevice, runAligned, runKernel } from "../op.ts";
 import { broadcastShapes, type Shape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { broadcastTo, giveSummed } from "./views.ts";
@@ -21,8 +21,9 @@ function combine(op: string, kernel: Kernel, a: Tensor, b: Tensor): Tensor {
       `${op}: b must be ${wanted}, as a is; got a ${a.dtype}, b ${b.dtype} (cast with .to())`,
     );
   }
+  commonDevice(op, { a, b });
   const shape: Shape = broadcastShapes(op, a.shape, b.shape);
-  const y = Tensor.empty(shape, a.dtype);
+  const y = Tensor.empty(shape, a.dtype, a.device);
   runAligned(kernel, a.dtype, [broadcastTo(a, shape), broadcastTo(b, shape), y]);
   return y;
 }
@@ -67,7 +68,7 @@ export function mul(a: Tensor, b: Tensor | number): Tensor {
 }
 
 function scaled(x: Tensor, factor: number): Tensor {
-  const y = Tensor.empty(x.shape, x.dtype);
+  const y = Tensor.empty(x.shape, x.dtype, x.device);
   runKernel(scaleKernel, x.dtype, { x, y, factor });
   return y;
 }
@@ -88,7 +89,7 @@ function addNumber(x: Tensor, value: number): Tensor {
   checkNumber("add: b", value);
   x.storage.check();
   const dtype = x.dtype === "bf16" ? "bf16" : "f32";
-  const number = Tensor.empty([], dtype);
+  const number = Tensor.empty([], dtype, x.device);
   runKernel(fillKernels[dtype], dtype, { y: number, value });
   const y = combine("add", addKernel, x, number);
   number.dispose();

@@ -1,3 +1,4 @@
+import type { Device } from "../device.ts";
 import type { Dtype } from "../dtype.ts";
 import { unscoped } from "../memory.ts";
 import { kernelNamed, multipliesBf16, settings } from "../native.ts";
@@ -26,9 +27,12 @@ const packs = new WeakMap<Tensor, PackedPair>();
 
 const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
-/** Words that the packed form of `b [K, N]` takes at most; see packed_words in native/gemm/blocking.h. */
-function packedWords(K: number, N: number, real: Dtype): number {
-  const elements = real === "bf16" && multipliesBf16() ? 2 : 1;
+/**
+ * Words that the packed form of `b [K, N]` takes at most; see packed_words in native/gemm/blocking.h, and
+ * cuda/gemm/packed.h.
+ */
+function packedWords(K: number, N: number, real: Dtype, device: Device): number {
+  const elements = real === "bf16" && (device !== "cpu" || multipliesBf16()) ? 2 : 1;
   return roundUp(Math.ceil(K / elements), 16) * roundUp(N, 16);
 }
 
@@ -46,8 +50,9 @@ function pack(weight: Tensor, orientation: Orientation, real: Dtype, data: Tenso
 
 function emptyPack(weight: Tensor, orientation: Orientation, real: Dtype): Tensor {
   const [N, K] = weight.shape as [number, number];
-  const words = orientation === "forward" ? packedWords(K, N, real) : packedWords(N, K, real);
-  return Tensor.empty([words], "f32");
+  const { device } = weight;
+  const words = orientation === "forward" ? packedWords(K, N, real, device) : packedWords(N, K, real, device);
+  return Tensor.empty([words], "f32", device);
 }
 
 /** Whether the packed copies of `weight` are kept: it is a leaf, and nobody can write to it unseen. */
@@ -64,7 +69,8 @@ export function packedWeight(weight: Tensor, orientation: Orientation, real: Dty
   if (pair === undefined) packs.set(weight, (pair = {}));
   const known = pair[orientation];
   if (known?.real === real && isCurrent(known, weight)) return known.data;
-  const fits = known?.real === real && known.isa === settings.isa && !known.data.storage.isFreed;
+  const isAlive = known !== undefined && !known.data.storage.isFreed && known.data.device === weight.device;
+  const fits = isAlive && known.real === real && known.isa === settings.isa;
   const data = fits ? known.data : unscoped(() => emptyPack(weight, orientation, real));
   pack(weight, orientation, real, data);
   const { storage } = weight;

@@ -1,9 +1,10 @@
 import { record } from "../autograd.ts";
+import { defaultDevice, device } from "../device.ts";
 import { checkInteger, ShapeError } from "../errors.ts";
 import { kernelNamed } from "../native.ts";
 import { runKernel } from "../op.ts";
 import { showShape } from "../shape.ts";
-import { Tensor } from "../tensor.ts";
+import { Tensor, type TensorOptions } from "../tensor.ts";
 
 const sinusoidalForward = kernelNamed("sinusoidal_forward");
 const rotaryForward = kernelNamed("rotary_forward");
@@ -15,11 +16,16 @@ const rotaryForward = kernelNamed("rotary_forward");
  * @see Vaswani et al. 2017, "Attention Is All You Need", section 3.5. (Some texts print the formula with a factor π;
  *      the paper has none.)
  */
-export function sinusoidalPositions(length: number, channels: number, start = 0): Tensor {
+export function sinusoidalPositions(
+  length: number,
+  channels: number,
+  start = 0,
+  options: Pick<TensorOptions, "device"> = {},
+): Tensor {
   checkInteger("sinusoidalPositions: length", length, 0);
   checkInteger("sinusoidalPositions: channels", channels, 1);
   checkInteger("sinusoidalPositions: start", start, 0);
-  const y = Tensor.empty([length, channels], "f32");
+  const y = Tensor.empty([length, channels], "f32", device(options.device ?? defaultDevice()));
   runKernel(sinusoidalForward, "f32", { y, start });
   return y;
 }
@@ -50,7 +56,7 @@ export function rotary(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
 }
 
 function turned(x: Tensor, cos: Tensor, sin: Tensor, direction: 1 | -1): Tensor {
-  const y = Tensor.empty(x.shape, x.dtype);
+  const y = Tensor.empty(x.shape, x.dtype, x.device);
   runKernel(rotaryForward, x.dtype, { x, cos, sin, y, direction });
   return y;
 }

@@ -1,7 +1,7 @@
 import { type BackwardPass, isRecording, record } from "../autograd.ts";
 import { ArgumentError, DtypeError, ShapeError } from "../errors.ts";
 import { kernelNamed } from "../native.ts";
-import { contiguousCopy, foldTo, type OpValues, runKernel } from "../op.ts";
+import { commonDevice, contiguousCopy, foldTo, type OpValues, runKernel } from "../op.ts";
 import { broadcastShapes, showShape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { keepsPacked, type Orientation, packedWeight } from "./packed-weight.ts";
@@ -24,6 +24,7 @@ const slopeKernels = {
 } as const;
 
 function checkDtypes(op: string, tensors: Record<string, Tensor | undefined>): void {
+  commonDevice(op, tensors);
   let first: string | undefined;
   for (const name in tensors) {
     const t = tensors[name];
@@ -60,7 +61,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 
 function batchedProduct(a: Tensor, b: Tensor): Tensor {
   const batch = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const y = Tensor.empty([...batch, a.shape.at(-2)!, b.shape.at(-1)!], a.dtype);
+  const y = Tensor.empty([...batch, a.shape.at(-2)!, b.shape.at(-1)!], a.dtype, a.device);
   runKernel(product, a.dtype, {
     a: broadcastTo(a, [...batch, ...a.shape.slice(-2)]),
     b: broadcastTo(b, [...batch, ...b.shape.slice(-2)]),
@@ -78,13 +79,14 @@ function matrixView(t: Tensor): Tensor | undefined {
 
 const matrix = (t: Tensor): Tensor => matrixView(t) ?? matrixView(contiguousCopy(t))!;
 
-/** From how many elements on a weight in f32 is not kept in panels: reading it twice costs more than packing it. */
+/** From how many elements on a weight in f32 is not kept, on the processor, in panels: reading it twice costs more than packing it. */
 const largestPackedF32 = 2 ** 19;
 
 /** `a [M, K] · b`, where b is `weight [N, K]` transposed (forward) or as it is (backward). */
 function weightProduct(a: Tensor, weight: Tensor, orientation: Orientation, values: OpValues): void {
   const real = a.dtype;
-  const packs = real === "bf16" || (weight.size <= largestPackedF32 && keepsPacked(weight));
+  const packs =
+    real === "bf16" || a.device !== "cpu" || (weight.size <= largestPackedF32 && keepsPacked(weight));
   if (weight.dtype === "f32" && packs) {
     runKernel(productPacked, real, { a, b: packedWeight(weight, orientation, real), ...values });
   } else {
@@ -118,6 +120,7 @@ function checkLinear(
   }
   if (x.dtype !== "bf16") return checkDtypes("linear", { x, weight, residual, bias });
   checkDtypes("linear", { x, residual });
+  commonDevice("linear", { x, weight, bias });
   if (weight.dtype === "i32") throw new DtypeError("linear: weight must be f32 or bf16; got i32");
   if (bias?.dtype === "i32") throw new DtypeError("linear: bias must be f32 or bf16; got i32");
 }
@@ -154,9 +157,10 @@ export function linear(
     );
   }
   const shape = [...x.shape.slice(0, -1), weight.shape[0]!];
-  const y = Tensor.empty(shape, x.dtype);
+  const y = Tensor.empty(shape, x.dtype, x.device);
   const inputs = [x, weight, bias, residual];
-  const pre = activation !== undefined && isRecording(inputs) ? Tensor.empty(shape, x.dtype) : undefined;
+  const pre =
+    activation !== undefined && isRecording(inputs) ? Tensor.empty(shape, x.dtype, x.device) : undefined;
   const a = matrix(x);
   weightProduct(a, weight, "forward", {
     bias: bias && asF32(bias.detach()),
@@ -187,7 +191,7 @@ function giveInput(pass: BackwardPass, x: Tensor, dy: Tensor, weight: Tensor): v
   const slope = x.node?.slope;
   const target = slope?.pre ?? x;
   const place = pass.place(target);
-  const dx = matrixView(place) ? place : Tensor.empty(target.shape, x.dtype);
+  const dx = matrixView(place) ? place : Tensor.empty(target.shape, x.dtype, x.device);
   weightProduct(dy, weight, "backward", {
     slope: slope && matrix(slope.pre),
     y: matrix(dx),

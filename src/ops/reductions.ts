@@ -55,7 +55,7 @@ function reduced(
 ): Tensor {
   const { x3, y2, shape, kept, count } = plan(op, x, axis, keepDim);
   const f = factor(count);
-  const y = Tensor.empty(shape, x.dtype);
+  const y = Tensor.empty(shape, x.dtype, x.device);
   runKernel(sumForward, x.dtype, { x: x3, y: as(y, y2), factor: f });
   record(op, [x], [y], {
     backward(pass, [dy]) {
@@ -85,8 +85,8 @@ function largest(
   const p = plan(op, x, axis, keepDim);
   if (p.count === 0)
     throw new ShapeError(`${op}: the reduced axis must not be empty; got x ${showShape(x.shape)}`);
-  const y = Tensor.empty(p.shape, x.dtype);
-  const index = Tensor.empty(p.shape, "i32");
+  const y = Tensor.empty(p.shape, x.dtype, x.device);
+  const index = Tensor.empty(p.shape, "i32", x.device);
   runKernel(maxForward, x.dtype, { x: p.x3, y: as(y, p.y2), index: as(index, p.y2) });
   return { y, index, p };
 }
@@ -99,7 +99,7 @@ export function max(x: Tensor, axis?: number, options: ReductionOptions = {}): T
     privates: [index],
     backward(pass, [dy]) {
       const place = pass.place(x);
-      const dx = place.isContiguous ? place : Tensor.empty(x.shape, x.dtype);
+      const dx = place.isContiguous ? place : Tensor.empty(x.shape, x.dtype, x.device);
       runKernel(maxBackward, x.dtype, {
         dy: as(contiguous(dy!.detach()), p.y2),
         index: as(index, p.y2),

@@ -1,8 +1,9 @@
 import { type BackwardPass, castTo, filled, record } from "../autograd.ts";
+import { type Device, device } from "../device.ts";
 import type { Dtype } from "../dtype.ts";
 import { DtypeError, ShapeError } from "../errors.ts";
 import { kernelNamed } from "../native.ts";
-import { contiguousCopy, copyInto, runAligned, runKernel } from "../op.ts";
+import { commonDevice, contiguousCopy, copyInto, runAligned, runKernel, transferred } from "../op.ts";
 import { contiguousStrides, resolveAxis, type Shape, showShape, sizeOf } from "../shape.ts";
 import { checkShape, Tensor } from "../tensor.ts";
 
@@ -141,7 +142,7 @@ function summedTail(dy: Tensor, repeated: (axis: number) => boolean): Tensor {
   while (first > 0 && (repeated(first - 1) || dy.shape[first - 1] === 1)) first--;
   const kept = dy.shape.slice(0, first);
   const rows = sizeOf(kept);
-  const y = Tensor.empty([...kept, ...new Array<number>(dy.rank - first).fill(1)], dy.dtype);
+  const y = Tensor.empty([...kept, ...new Array<number>(dy.rank - first).fill(1)], dy.dtype, dy.device);
   const as = (t: Tensor, shape: Shape) => new Tensor(t.storage, shape, undefined, t.offset);
   const dense = dy.isContiguous ? dy : contiguousCopy(dy);
   const columns = sizeOf(dy.shape.slice(first));
@@ -169,7 +170,7 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
   const y = partOf(x, at, from, to - from);
   record("slice", [x], [y], {
     backward(pass, [dy]) {
-      const dx = filled(Tensor.empty(x.shape, x.dtype), 0);
+      const dx = filled(Tensor.empty(x.shape, x.dtype, x.device), 0);
       copyInto(dy!, partOf(dx, at, from, to - from));
       pass.give(x, dx);
     },
@@ -196,7 +197,7 @@ export function split(x: Tensor, sizes: readonly number[], axis = -1): Tensor[] 
   let places: Tensor[] | undefined;
   const gradientPlaces = (): Tensor[] => {
     if (places === undefined) {
-      places = parts(Tensor.empty(x.shape, x.dtype));
+      places = parts(Tensor.empty(x.shape, x.dtype, x.device));
       places[0]!.storage.gradientUses++; // until all parts have arrived
     }
     return places;
@@ -207,7 +208,7 @@ export function split(x: Tensor, sizes: readonly number[], axis = -1): Tensor[] 
       gradientPlaces().forEach((place, i) => {
         const gradient = gradients[i];
         if (gradient === undefined)
-          copyInto(broadcastTo(filled(Tensor.empty([], x.dtype), 0), place.shape), place);
+          copyInto(broadcastTo(filled(Tensor.empty([], x.dtype, x.device), 0), place.shape), place);
         else if (gradient.storage !== place.storage || gradient.offset !== place.offset)
           copyInto(gradient, place);
       });
@@ -241,6 +242,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const y = Tensor.empty(
     first.shape.map((n, i) => (i === at ? total : n)),
     first.dtype,
+    commonDevice("concat", { ...tensors }),
   );
   tensors.forEach((t, i) => copyInto(t, partOf(y, at, starts[i]!, sizes[i]!)));
   record("concat", tensors, [y], {
@@ -260,6 +262,16 @@ export function cast(x: Tensor, dtype: Dtype): Tensor {
   return y;
 }
 
+/** `x` on another device; `x` itself if it is there. */
+export function toDevice(x: Tensor, target: Device): Tensor {
+  const place = device(target);
+  if (x.device === place) return x;
+  x.storage.check();
+  const y = transferred(x, place);
+  record("to", [x], [y], { backward: (pass, [dy]) => pass.give(x, transferred(dy!, x.device)) });
+  return y;
+}
+
 /** @internal A parameter as kernels take it: in f32, whatever the activations are. */
 export const asF32 = (t: Tensor): Tensor => (t?.dtype === "bf16" ? cast(t, "f32") : t);
 
@@ -272,6 +284,11 @@ export function assign(target: Tensor, values: Tensor): void {
   values.storage.check();
   if (showShape(target.shape) !== showShape(values.shape)) {
     throw new ShapeError(`assign: values must be ${showShape(target.shape)}; got ${showShape(values.shape)}`);
+  }
+  if (values.device !== target.device) {
+    const near = transferred(values, target.device);
+    assign(target, near);
+    return near.storage.free();
   }
   if (target.dtype === values.dtype) return copyInto(values, target);
   if (target.dtype === "i32" || values.dtype === "i32" || !target.isContiguous) {

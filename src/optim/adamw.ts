@@ -1,8 +1,9 @@
 import { filled } from "../autograd.ts";
+import type { Device } from "../device.ts";
 import { ArgumentError, checkNumber, DtypeError } from "../errors.ts";
 import { scope, unscoped } from "../memory.ts";
 import { configure, kernelNamed } from "../native.ts";
-import { copyInto, type OpValues, runKernel } from "../op.ts";
+import { commonDevice, copyInto, type OpValues, runKernel } from "../op.ts";
 import { type CurrentPacks, currentPacks, markCurrent } from "../ops/packed-weight.ts";
 import { Tensor } from "../tensor.ts";
 
@@ -54,6 +55,7 @@ export class AdamW {
   /** Steps taken so far. */
   stepCount = 0;
   private readonly groups: Group[];
+  private readonly device: Device;
 
   constructor(parameters: Iterable<Tensor>, options: AdamWOptions = {}) {
     this.learningRate = checkNumber("AdamW: learningRate", options.learningRate ?? 1e-3, 0);
@@ -70,6 +72,7 @@ export class AdamW {
       }
       if (p.dtype !== "f32") throw new DtypeError(`AdamW: parameters must be f32; got ${p.dtype}`);
     }
+    this.device = commonDevice("AdamW", { ...all });
     if (all.length === 0) throw new ArgumentError("AdamW: parameters must not be empty");
     const groups = [all.filter((p) => p.rank >= 2), all.filter((p) => p.rank < 2)];
     this.groups = groups.flatMap((members, i) => (members.length === 0 ? [] : [flatten(members, i === 0)]));
@@ -87,8 +90,8 @@ export class AdamW {
       0,
     );
     const maxNorm = checkNumber("AdamW.step: maxGradNorm", options.maxGradNorm ?? 0, 0);
-    const gradNorm = filled(Tensor.empty([], "f32"), 0);
-    const square = filled(Tensor.empty([], "f32"), 0);
+    const gradNorm = filled(Tensor.empty([], "f32", this.device), 0);
+    const square = filled(Tensor.empty([], "f32", this.device), 0);
     for (const { gradients, parameters } of this.groups) {
       for (const { start, length } of stretches(parameters)) {
         runKernel(squareNorm, "f32", { x: part(gradients, start, [length]), square, norm: gradNorm });
@@ -129,9 +132,10 @@ export class AdamW {
 const trimmed = 2 ** 22;
 
 function flatten(parameters: Tensor[], decay: boolean): Group {
+  const { device } = parameters[0]!;
   return unscoped(() => {
     const size = parameters.reduce((sum, p) => sum + p.size, 0);
-    const flat = () => Tensor.empty([size], "f32");
+    const flat = () => Tensor.empty([size], "f32", device);
     const place = (t: Tensor, p: Tensor, start: number) => new Tensor(t.storage, p.shape, undefined, start);
     const values = flat();
     let start = 0;

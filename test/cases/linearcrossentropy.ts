@@ -53,6 +53,7 @@ export default Object.entries(heads).flatMap(([how, head]) =>
     { what: " with bias, sum", smoothing: 0, mean: false, withBias: true },
   ].map(({ what, smoothing, mean, withBias }) =>
     defineCase({
+      multiplies: true,
       name: `linearCrossEntropy${how}${what}`,
       sizes: sizes(withBias),
       run: ({ x, weight, bias, targets }) =>

@@ -54,6 +54,7 @@ const linearSizes = (...bias: string[]) => {
 
 export default [
   defineCase({
+    multiplies: true,
     name: "matmul",
     sizes: {
       tiny: { a: [5, 7], b: [7, 3] },
@@ -70,6 +71,7 @@ export default [
     work: product,
   }),
   defineCase({
+    multiplies: true,
     name: "matmul of transposed views",
     sizes: {
       tiny: { a: [7, 5], b: [3, 7] },
@@ -80,6 +82,7 @@ export default [
     reference: ({ a, b }) => multiply(transpose(a!), transpose(b!)),
   }),
   defineCase({
+    multiplies: true,
     name: "linear",
     sizes: linearSizes(),
     run: ({ x, weight }) => linear(x!, weight!),
@@ -88,6 +91,7 @@ export default [
   }),
   ...([undefined, "gelu", "geluTanh", "relu", "silu"] as (Activation | undefined)[]).map((activation) =>
     defineCase({
+      multiplies: true,
       name: `linear with bias${activation ? ` and ${activation}` : ""}`,
       sizes: linearSizes("bias"),
       run: ({ x, weight, bias }) => linear(x!, weight!, bias, activation),

@@ -1,12 +1,12 @@
 /**
  * `npm run prebuilds`: everything that the npm package ships and the repository does not, dist/ and
- * prebuilds/<platform>-<arch>/trainformer.<libc>.node, stripped. `npm pack` and `npm publish` run it first (prepack).
+ * prebuilds/<platform>-<arch>/trainformer.<libc>.node and trainformer_cuda.so, stripped. `npm pack` and `npm publish` run it first (prepack).
  *
  * prebuildify wants a folder whose build/Release it may empty; it gets build/prebuild, and scripts/native.mjs in the
  * place of node-gyp: the addon is the one that the tests ran on, and nothing is downloaded.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { ensureBuilt, root } from "./build.mjs";
 
@@ -31,5 +31,18 @@ const { status } = spawnSync(
 if (status !== 0) {
   console.error("prebuildify failed (see above)");
   process.exit(status ?? 1);
+}
+const cudaModule = path.join(root, "build", "Release", "trainformer_cuda.so");
+if (existsSync(cudaModule)) {
+  const shipped = path.join(root, "prebuilds", platform, "trainformer_cuda.so");
+  const { status: stripped } = spawnSync("strip", ["-o", shipped, cudaModule], { stdio: ["ignore", 2, 2] });
+  if (stripped !== 0) {
+    console.error("strip failed (see above)");
+    process.exit(1);
+  }
+} else {
+  console.error(
+    "no build/Release/trainformer_cuda.so: this package will have no CUDA (is nvcc in the PATH?)",
+  );
 }
 console.error(`prebuilds/${platform}: ${readdirSync(path.join(root, "prebuilds", platform)).join(", ")}`);

@@ -116,7 +116,7 @@ describe.runIf(isLinux)("the package", () => {
   test("holds what it needs and no more", () => {
     const files = packed.files.map((file) => file.path);
     const allowed =
-      /^(dist\/.*\.(js|d\.ts)|native\/.*\.(cc|h|def|map)|cuda\/.*|prebuilds\/[\w-]+\/trainformer\.\w+\.node|prebuilds\/[\w-]+\/.*\.so|scripts\/native\.mjs|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+      /^(dist\/.*\.(js|d\.ts)|native\/.*\.(cc|h|def|map)|cuda\/(?!emulation).*|prebuilds\/[\w-]+\/trainformer\.\w+\.node|prebuilds\/[\w-]+\/.*\.so|scripts\/native\.mjs|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
     expect(files.filter((file) => !allowed.test(file))).toEqual([]);
     expect(files).toEqual(
       expect.arrayContaining([
@@ -163,6 +163,27 @@ describe.runIf(isLinux)("the package", () => {
     const { status, stdout, stderr } = await run(process.execPath, ["train.cjs"], options);
     expect(status, stderr).toBe(0);
     expect(JSON.parse(stdout).losses).toHaveLength(10);
+  });
+
+  const cudaModule = "prebuilds/linux-x64/trainformer_cuda.so";
+  test("has the CUDA module where nvcc made one, which says what the machine lacks", async ({ skip }) => {
+    const isBuilt = existsSync(path.join(root, "build/Release/trainformer_cuda.so"));
+    expect(packed.files.some((file) => file.path === cudaModule)).toBe(isBuilt);
+    if (!isBuilt) skip("there is no nvcc");
+    const source = `
+      import { device, zeros } from "trainformer";
+      try { device("cuda"); console.log("a GPU", zeros([2], { device: "cuda" }).toString()) }
+      catch ({ code, message }) { console.log(code, message) }`;
+    const options = { cwd: consumer, env: bareEnvironment };
+    const { status, stdout } = await run(
+      process.execPath,
+      ["--input-type=module", "--eval", source],
+      options,
+    );
+    expect(status).toBe(0);
+    expect(stdout).toMatch(
+      /^ERR_NO_DEVICE device "cuda": (this machine has no NVIDIA driver \(libcuda\.so\.1\): install one for CUDA 13\.\d or newer|the NVIDIA driver .*)|^a GPU tensor/,
+    );
   });
 
   test("names the missing binary where there is none", async () => {

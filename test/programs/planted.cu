@@ -1,0 +1,237 @@
+// Kernels with one planted bug each, and their corrected twins, for the checked build of the emulation.
+// Prints, as a line of JSON for each kernel, what the launch returned; wrong numbers are "wrong result".
+//
+// usage: planted wrong|right kernel...
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "rt.h"
+
+constexpr int kThreads = 128;
+
+#define KERNEL           \
+  template <bool kRight> \
+  __global__ void
+
+// in and out: [n]
+KERNEL missing_barrier(float* out, const float* in) {
+  DYNAMIC_SHARED(shared);
+  float* row = reinterpret_cast<float*>(shared);
+  const int i = threadIdx.x;
+  row[i] = in[i];
+  if constexpr (kRight) __syncthreads();
+  out[i] = row[(i + 33) % kThreads];
+}
+
+KERNEL missing_copy_wait(float* out, const float* in) {
+  DYNAMIC_SHARED(shared);
+  const int i = threadIdx.x;
+  if (i < kThreads / 4) prim::copy_async16(prim::shared_address(shared) + 16 * i, in + 4 * i);
+  prim::copy_async_commit();
+  if constexpr (kRight) prim::copy_async_wait<0>();
+  __syncthreads();
+  out[i] = reinterpret_cast<float*>(shared)[i];
+  prim::copy_async_wait<0>();
+}
+
+// Two copies in two groups, of which the first is needed, then the second.
+KERNEL wrong_wait_count(float* out, const float* in) {
+  DYNAMIC_SHARED(shared);
+  const int i = threadIdx.x;
+  const float* row = reinterpret_cast<float*>(shared);
+  for (int group = 0; group < 2; group++) {
+    if (i < kThreads / 8) {
+      const int at = group * kThreads / 8 + i;
+      prim::copy_async16(prim::shared_address(shared) + 16 * at, in + 4 * at);
+    }
+    prim::copy_async_commit();
+  }
+  prim::copy_async_wait<1>();
+  __syncthreads();
+  float x = i < kThreads / 2 ? row[i] : 0;
+  if constexpr (kRight)
+    prim::copy_async_wait<0>();
+  else
+    prim::copy_async_wait<1>();
+  __syncthreads();
+  if (i >= kThreads / 2) x = row[i];
+  out[i] = x;
+  prim::copy_async_wait<0>();
+}
+
+KERNEL global_read_out_of_bounds(float* out, const float* in) {
+  const int i = threadIdx.x;
+  out[i] = kRight ? in[i] : in[4 * kThreads - i];
+}
+
+KERNEL shared_write_out_of_bounds(float* out, const float* in) {
+  DYNAMIC_SHARED(shared);
+  float* row = reinterpret_cast<float*>(shared);
+  const int i = threadIdx.x;
+  row[kRight ? i : i + 1] = in[i];
+  out[i] = row[kRight ? i : i + 1];
+}
+
+KERNEL divergent_barrier(float* out, const float* in) {
+  const int i = threadIdx.x;
+  if (kRight || i < 64) __syncthreads();
+  out[i] = in[i];
+}
+
+KERNEL half_warp_shuffle(float* out, const float* in) {
+  const int i = threadIdx.x;
+  float x = in[i];
+  if (i % 32 < 16) x = __shfl_xor_sync(kRight ? 0xffffu : 0xffffffffu, x, 1);
+  out[i] = x;
+}
+
+KERNEL blocks_write_one_address(float* out, const float* in) {
+  const int i = threadIdx.x, block = blockIdx.x;
+  out[kRight ? block * kThreads + i : i] = in[i];
+}
+
+KERNEL race_through_global_memory(float* out, const float* in) {
+  const int i = threadIdx.x;
+  out[i] = in[i];
+  if constexpr (kRight) __syncthreads();
+  out[kThreads + i] = out[(i + 33) % kThreads];
+}
+
+KERNEL misaligned_vector(float* out, const float* in) {
+  const int i = threadIdx.x;
+  if (i < kThreads / 4) prim::store_global16(out + 4 * i, prim::load_global16(in + 4 * i + (kRight ? 0 : 1)));
+}
+
+KERNEL host_memory(float* out, const float* in, const float* host) {
+  out[threadIdx.x] = kRight ? in[threadIdx.x] : host[threadIdx.x];
+}
+
+// Seen in the counts only: a column of 32 banks' width, and stores that are 8 elements apart.
+KERNEL bank_conflict(float* out, const float* in) {
+  DYNAMIC_SHARED(shared);
+  float* tile = reinterpret_cast<float*>(shared);
+  const int i = threadIdx.x;
+  const int pitch = kRight ? 33 : 32;
+  tile[i / 32 + i % 32 * pitch] = in[i];
+  __syncthreads();
+  out[i] = tile[i / 32 + i % 32 * pitch];
+}
+
+KERNEL uncoalesced_store(float* out, const float* in) {
+  const int i = threadIdx.x;
+  const int step = kRight ? 1 : 4;
+  const float x = in[i];
+  out[i * step] = x;
+}
+
+KERNEL vector_copy(float* out, const float* in) {
+  DYNAMIC_SHARED(shared);
+  const std::uint32_t own = prim::shared_address(shared) + 16 * threadIdx.x;
+  prim::store_shared16(own, prim::load_global16(in + 4 * threadIdx.x));
+  prim::store_global16(out + 4 * threadIdx.x, prim::load_shared16(own));
+}
+
+namespace {
+
+constexpr int kElements = 4 * kThreads;
+float *in, *out;
+rt::Stream stream;
+
+std::string read(std::vector<float>* result) {
+  std::string error = rt::copy_out(result->data(), out, kElements * sizeof(float), stream);
+  return error.empty() ? rt::synchronize(stream) : error;
+}
+
+// in[i] = i; where each of the first elements of `out` comes from.
+std::string compare(const std::function<int(int)>& source, int count = kThreads) {
+  std::vector<float> result(kElements);
+  std::string error = read(&result);
+  for (int i = 0; i < count && error.empty(); i++) {
+    if (result[i] != float(source(i))) error = "wrong result";
+  }
+  return error;
+}
+
+template <class... P, class... A>
+std::string run(void (*kernel)(P...), const std::function<int(int)>& source, int count = kThreads,
+                int blocks = 1, A... more) {
+  std::string error = rt::launch(kernel, dim3(blocks), dim3(kThreads), 33 * 32 * 4, stream, out, in, more...);
+  return error.empty() ? compare(source, count) : error;
+}
+
+int same(int i) { return i; }
+
+// A second stream writes what the first one copies.
+template <bool kRight>
+std::string unawaited_event() {
+  rt::Stream producer;
+  rt::Event written;
+  std::string error = rt::create(&producer);
+  if (error.empty()) error = rt::create(&written);
+  if (error.empty())
+    error = rt::launch(divergent_barrier<true>, 1, kThreads, 0, producer, out + kThreads, in);
+  if (error.empty()) error = rt::record(written, producer);
+  if (error.empty() && kRight) error = rt::wait(stream, written);
+  if (error.empty()) error = rt::copy(out, out + kThreads, kThreads * sizeof(float), stream);
+  if (error.empty()) error = compare(same);
+  rt::destroy(written);
+  rt::destroy(producer);
+  return error;
+}
+
+template <bool kRight>
+std::string run_by_name(const std::string& name) {
+  const float host[kThreads] = {};
+  const float* const host_data = host;
+  constexpr int kShared = kThreads * sizeof(float);
+#define CASE(kernel, ...) \
+  if (name == #kernel) return run(kernel<kRight>, __VA_ARGS__)
+  CASE(missing_barrier, [](int i) { return (i + 33) % kThreads; });
+  CASE(missing_copy_wait, same);
+  CASE(wrong_wait_count, same);
+  CASE(global_read_out_of_bounds, same);
+  CASE(divergent_barrier, same);
+  CASE(half_warp_shuffle, [](int i) { return i % 32 < 16 ? i ^ 1 : i; });
+  CASE(
+      blocks_write_one_address, [](int i) { return i % kThreads; }, kRight ? 2 * kThreads : kThreads, 2);
+  CASE(
+      race_through_global_memory, [](int i) { return i < kThreads ? i : (i + 33) % kThreads; }, 2 * kThreads);
+  CASE(misaligned_vector, same);
+  CASE(host_memory, same, kThreads, 1, host_data);
+  CASE(bank_conflict, same);
+  CASE(
+      uncoalesced_store, [](int i) { return kRight ? i : i / 4; }, 1);
+  CASE(vector_copy, same);
+#undef CASE
+  if (name == "shared_write_out_of_bounds") {
+    const std::string error =
+        rt::launch(shared_write_out_of_bounds<kRight>, 1, kThreads, kShared, stream, out, in);
+    return error.empty() ? compare(same) : error;
+  }
+  if (name == "unawaited_event") return unawaited_event<kRight>();
+  return "no such kernel";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool right = argc > 1 && std::strcmp(argv[1], "right") == 0;
+  std::vector<float> numbers(kElements);
+  for (int i = 0; i < kElements; i++) numbers[i] = float(i);
+  std::string error = rt::create(&stream);
+  if (error.empty()) error = rt::allocate(reinterpret_cast<void**>(&in), kElements * sizeof(float));
+  if (error.empty()) error = rt::copy_in(in, numbers.data(), kElements * sizeof(float), stream);
+  for (int i = 2; i < argc && error.empty(); i++) {
+    // Fresh memory: numbers of the run before do not count.
+    error = rt::allocate(reinterpret_cast<void**>(&out), kElements * sizeof(float));
+    const std::string result = right ? run_by_name<true>(argv[i]) : run_by_name<false>(argv[i]);
+    std::printf("{\"kernel\": \"%s\", \"result\": \"%s\"}\n", argv[i], result.c_str());
+    if (error.empty()) error = rt::release(out);
+  }
+  rt::destroy(stream);
+  if (!error.empty()) std::fprintf(stderr, "%s\n", error.c_str());
+  return error.empty() ? 0 : 1;
+}

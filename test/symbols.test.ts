@@ -111,6 +111,28 @@ describe.runIf(isHere)("object files of kernels", () => {
   });
 });
 
+function expectUsualLibraries(file: string): void {
+  const needed = [...output("readelf", "--dynamic", "--wide", file).matchAll(/NEEDED.*\[(.*)\]/g)];
+  const usual =
+    /^(libstdc\+\+\.so\.6|libm\.so\.6|libgcc_s\.so\.1|libc\.so\.6|libpthread\.so\.0|libdl\.so\.2|ld-linux-x86-64\.so\.2)$/;
+  expect(needed.map(([, library]) => library!).filter((library) => !usual.test(library))).toEqual([]);
+  expect(needed.length).toBeGreaterThan(1);
+}
+
+/** The functions of `library` that `file` needs in a version newer than `newest`. */
+function newerThan(file: string, library: string, newest: string): string[] {
+  const isNewer = (version: string) => {
+    const [a, b] = [version, newest].map((v) => v.split(".").map(Number));
+    const at = a!.findIndex((part, i) => part !== (b![i] ?? 0));
+    return at >= 0 && a![at]! > (b![at] ?? 0);
+  };
+  const wanted = lines(output("objdump", "--dynamic-syms", file))
+    .map((line) => line.match(new RegExp(`\\(${library}_([\\d.]+)\\) +(\\S+)`)))
+    .filter((match) => match !== null);
+  expect(wanted.length).toBeGreaterThan(0);
+  return wanted.filter(([, version]) => isNewer(version!)).map(([, version, name]) => `${name}@${version}`);
+}
+
 describe.runIf(isHere)("the addon", () => {
   const common = ["addon", "engine", "signature", "queue", "arena", "threads", "cpu"];
 
@@ -131,13 +153,7 @@ describe.runIf(isHere)("the addon", () => {
     expect(output("readelf", "--dynamic", "--wide", addon)).toMatch(/FLAGS_1.*NODELETE/);
   });
 
-  test("needs only libraries that Node.js needs as well", () => {
-    const needed = [...output("readelf", "--dynamic", "--wide", addon).matchAll(/NEEDED.*\[(.*)\]/g)];
-    const usual =
-      /^(libstdc\+\+\.so\.6|libm\.so\.6|libgcc_s\.so\.1|libc\.so\.6|libpthread\.so\.0|libdl\.so\.2|ld-linux-x86-64\.so\.2)$/;
-    expect(needed.map(([, library]) => library!).filter((library) => !usual.test(library))).toEqual([]);
-    expect(needed.length).toBeGreaterThan(1);
-  });
+  test("needs only libraries that Node.js needs as well", () => expectUsualLibraries(addon));
 
   /** What official Node.js 20 needs. native/glibc.cc keeps the addon below it. */
   test.each([
@@ -145,18 +161,26 @@ describe.runIf(isHere)("the addon", () => {
     ["GLIBCXX", "3.4.25"],
     ["CXXABI", "1.3.11"],
   ])("needs no %s newer than %s", (library, newest) => {
-    const isNewer = (version: string) => {
-      const [a, b] = [version, newest].map((v) => v.split(".").map(Number));
-      const at = a!.findIndex((part, i) => part !== (b![i] ?? 0));
-      return at >= 0 && a![at]! > (b![at] ?? 0);
-    };
-    const wanted = lines(output("objdump", "--dynamic-syms", addon))
-      .map((line) => line.match(new RegExp(`\\(${library}_([\\d.]+)\\) +(\\S+)`)))
-      .filter((match) => match !== null);
-    expect(wanted.length).toBeGreaterThan(0);
-    const tooNew = wanted
-      .filter(([, version]) => isNewer(version!))
-      .map(([, version, name]) => `${name}@${version}`);
-    expect(tooNew, "wrap these in native/glibc.cc").toEqual([]);
+    expect(newerThan(addon, library, newest), "wrap these in native/glibc.cc").toEqual([]);
+  });
+});
+
+const cudaModule = path.join(root, "build/Release/trainformer_cuda.so");
+
+/** Where nvcc is found, the build makes it. NVIDIA's runtime, which is a part of it, needs glibc 2.34. */
+describe.runIf(isHere && existsSync(cudaModule))("the CUDA module", () => {
+  test("needs no library of CUDA", () => expectUsualLibraries(cudaModule));
+
+  test("exports what the engine looks for and nothing else", () => {
+    const exported = lines(output("nm", "--dynamic", "--defined-only", "--format=posix", cudaModule));
+    expect(exported.map((line) => line.split(" ")[0])).toEqual(["trainformer_device_module"]);
+  });
+
+  test.each([
+    ["GLIBC", "2.34"],
+    ["GLIBCXX", "3.4.25"],
+    ["CXXABI", "1.3.11"],
+  ])("needs no %s newer than %s", (library, newest) => {
+    expect(newerThan(cudaModule, library, newest)).toEqual([]);
   });
 });

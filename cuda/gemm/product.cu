@@ -137,6 +137,9 @@ void launch_rows_of(const Product& p, Side& a, const Side& b, const Epilogue& ep
 }  // namespace
 
 void multiply(const Product& product) {
+  constexpr Index kMost = (Index{1} << 31) - 256;  // tiles and steps beyond the edge stay in an int
+  for (const Index size : {product.B, product.M, product.N, product.K})
+    if (size > kMost) return context().fail("a product has an axis of " + std::to_string(size) + " elements");
   if (product.B && product.M && product.N) multiply(product, plan(product));
 }
 

@@ -96,7 +96,8 @@ const char* call(DeviceSession* session, const KernelEntry* kernel, const View* 
     cuda::current = &session->context;
     kernel->call(views, scalars);
     cuda::current = nullptr;
-    const std::string& error = session->context.error;
+    const std::string error = std::move(session->context.error);
+    session->context.error.clear();
     return error.empty() ? "" : std::string(kernel->name) + ": " + error;
   });
 }

@@ -48,7 +48,7 @@ struct Context {
   std::size_t shared_bytes = 0;  // a block may have
   bool strict = false;           // f32 products by 3×TF32 instead of bf16×3
   std::uint64_t launches = 0;    // identifies the sequence of what a step enqueued so far
-  std::string error;             // the first; nothing is launched after it
+  std::string error;             // of the call at hand; it launches nothing more
   void note_work(const void* what) {
     launches = (launches ^ reinterpret_cast<std::uintptr_t>(what)) * 0x9e3779b97f4a7c15u + 1;
   }

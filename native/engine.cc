@@ -308,8 +308,11 @@ void Engine::read_now(const Range& range, void* to) {
 
 void Engine::throw_fault(Device& device) {
   KernelContext& context = device.queue.context();
-  if (context.failed.load())
-    throw EngineError("ERR_DEVICE", std::string(device.facts.name) + ": " + context.failure);
+  if (context.failed.load()) {
+    const std::string message = std::string(device.facts.name) + ": " + context.failure;
+    context.failed.store(false);
+    throw EngineError("ERR_DEVICE", message);
+  }
   if (!context.faulted.load()) return;
   const std::string message = "element " + std::to_string(context.fault_position) + " is " +
                               std::to_string(context.fault_value) + "; it must be in [0, " +

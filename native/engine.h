@@ -105,7 +105,7 @@ class Engine {
   const std::vector<Signature>& signatures() const { return signatures_; }
   const std::vector<std::unique_ptr<Device>>& devices() const { return devices_; }
   std::size_t tensors() const { return tensors_; }
-  // Throws what kernels or the device reported; a fault of the data is then forgotten.
+  // Throws what kernels or the device reported since the last time, and forgets it.
   void throw_fault(Device& device);
 
  private:

@@ -36,8 +36,9 @@ class DeviceExecutor : public Executor {
   void finish(KernelContext& context) override {
     DeviceFault fault{};
     note(module_.finish(session_, &fault));
-    if (!failure_.empty()) {
-      context.failure = failure_;
+    if (!failure_.empty() && !context.failed.load()) {
+      context.failure = std::move(failure_);
+      failure_.clear();
       context.failed.store(true);
     }
     if (fault.raised && !context.faulted.load()) {
@@ -55,7 +56,7 @@ class DeviceExecutor : public Executor {
 
   const DeviceModule& module_;
   DeviceSession* session_;
-  std::string failure_;  // the first; a device does not recover from it
+  std::string failure_;  // the first that was not reported yet
 };
 
 }  // namespace

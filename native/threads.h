@@ -11,7 +11,7 @@ struct KernelContext {
   std::atomic<bool> faulted{false};
   Index fault_position = 0, fault_value = 0, fault_limit = 0;
   std::atomic<bool> failed{false};
-  std::string failure;  // of the device itself, in its words
+  std::string failure;  // of the device itself, in its words: written while `failed` is false
 };
 extern thread_local KernelContext* current_context;
 

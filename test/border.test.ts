@@ -1,10 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { add, tensor } from "../src/index.ts";
 import { allocate, callKernel, configure, free, info, kernelNamed, readSync, write } from "../src/native.ts";
-import { isSanitized, program, runNode, runSource } from "./child.ts";
+import { isSanitized, program, root, run, runNode, runSource } from "./child.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "trainformer-border-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -54,6 +54,32 @@ describe("whatever JavaScript passes to the native addon", () => {
     for (const code of ["ERR_ARGUMENT", "ERR_SHAPE", "ERR_DTYPE", "ERR_DISPOSED", "ERR_INDEX"])
       expect(counts[code], code).toBeGreaterThan(0);
   });
+
+  const emulated = path.join(root, "build/Release/trainformer_cuda_emulated.so");
+  test.runIf(!isSanitized && existsSync(emulated)).each([1, 2])(
+    "does so on a CUDA device beside the processor (seed %i)",
+    async (seed) => {
+      const log = path.join(folder, `calls-cuda-${seed}.log`);
+      const { status, stdout, stderr } = await run(
+        process.execPath,
+        ["--expose-gc", program("fuzz.mjs"), String(seed), "10000", log],
+        { cwd: root, env: { ...process.env, TRAINFORMER_CUDA: emulated } },
+      );
+      const last = readFileSync(log, "utf8").slice(-1500);
+      expect(status, `${stderr.slice(-4000)}\nthe last calls:\n${last}`).toBe(0);
+      const counts = JSON.parse(stdout);
+      expect(counts.worked).toBeGreaterThan(5000);
+      for (const code of [
+        "ERR_ARGUMENT",
+        "ERR_SHAPE",
+        "ERR_DISPOSED",
+        "ERR_INDEX",
+        "ERR_DEVICE",
+        "ERR_NO_DEVICE",
+      ])
+        expect(counts[code], code).toBeGreaterThan(0);
+    },
+  );
 
   test("an adopted array whose buffer was transferred is refused", async () => {
     const { status, stdout, stderr } = await runSource(`${prelude}

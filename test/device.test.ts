@@ -187,6 +187,17 @@ describe("errors", () => {
     await expect(loss.item()).rejects.toThrow(expect.objectContaining({ code: "ERR_INDEX" }));
   });
 
+  test("what CUDA has no kernel for says so, and the device goes on", async () => {
+    const [q, k, v] = [1, 2, 3].map(() => randn([1, 2, 1, 300])) as [Tensor, Tensor, Tensor];
+    await expect(attention(q, k, v).toTypedArray()).rejects.toThrow(
+      expect.objectContaining({
+        code: "ERR_DEVICE",
+        message: expect.stringMatching(/attention: on cuda the head size is at most 256; got 300/),
+      }),
+    );
+    await expect(add(zeros([2]), 1).toArray()).resolves.toEqual([1, 1]);
+  });
+
   test("more memory than there is", () => {
     expect(() => zeros([2 ** 20, 2 ** 19])).toThrow(
       expect.objectContaining({ code: "ERR_OOM", message: expect.stringMatching(/bytes on .*emulat/i) }),

@@ -24,7 +24,7 @@ constexpr Index kLogits = Index{1} << 25, kMostRows = 1024, kFewestRows = 64;
 
 struct Blocks {
   Index rows, pitch;  // pitch: V, rounded up so that rows start on 16 bytes
-  explicit Blocks(Index V) : pitch(ceil_div(V, 8) * 8) {
+  explicit Blocks(Index V) : pitch(ceil_div(V > 0 ? V : 1, 8) * 8) {
     const Index fit = kLogits / pitch / kFewestRows * kFewestRows;
     rows = fit > kMostRows ? kMostRows : fit < kFewestRows ? kFewestRows : fit;
   }

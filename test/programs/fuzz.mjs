@@ -1,7 +1,8 @@
 /**
  * Calls the functions of the native addon with arguments right and wrong: `node --expose-gc fuzz.mjs SEED CALLS LOG`.
  * Every call must work or throw an Error with a known code. Prints as JSON how often each happened; LOG holds the
- * calls, in case the process does not survive one.
+ * calls, in case the process does not survive one. With TRAINFORMER_CUDA, the file of a CUDA module, tensors and calls
+ * are on either device.
  */
 import { openSync, readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -16,7 +17,18 @@ const addon = process.env.TRAINFORMER_ADDON
 
 const [seed, calls] = process.argv.slice(2, 4).map(Number);
 const log = openSync(process.argv[4], "w");
-const knownCodes = ["ERR_ARGUMENT", "ERR_SHAPE", "ERR_DTYPE", "ERR_DISPOSED", "ERR_INDEX", "ERR_OOM"];
+const knownCodes = [
+  "ERR_ARGUMENT",
+  "ERR_SHAPE",
+  "ERR_DTYPE",
+  "ERR_DISPOSED",
+  "ERR_INDEX",
+  "ERR_OOM",
+  "ERR_DEVICE",
+  "ERR_NO_DEVICE",
+];
+const cudaModule = process.env.TRAINFORMER_CUDA;
+const devices = cudaModule ? [0, addon.open(cudaModule, 0)] : [0];
 const counts = { calls: 0, worked: 0, read: 0 };
 const reads = [];
 
@@ -86,12 +98,12 @@ function call(name, ...args) {
   return attempt(name, args, () => addon[name](...args));
 }
 
-/** Tensors as { handle, dtype, length }; some were freed since. */
+/** Tensors as { handle, dtype, length, device }; some were freed since. */
 const tensors = [];
 
-function keep(dtype, length, handle) {
-  if (typeof handle !== "number") return { handle: -2, dtype, length };
-  tensors.push({ handle, dtype, length });
+function keep(dtype, length, device, handle) {
+  if (typeof handle !== "number") return { handle: -2, dtype, length, device };
+  tensors.push({ handle, dtype, length, device });
   if (tensors.length > 200) call("free", tensors.shift().handle);
   return tensors.at(-1);
 }
@@ -109,10 +121,10 @@ function arrayOf(dtype, length) {
 
 const anyLength = () => pick([0, 1, 2, 3, 5, 8, 17, 64, 257, 4096]);
 
-function tensorFor(dtype, length) {
-  const fitting = tensors.filter((t) => t.dtype === dtype && t.length >= length);
+function tensorFor(dtype, length, device) {
+  const fitting = tensors.filter((t) => t.dtype === dtype && t.length >= length && t.device === device);
   if (fitting.length > 0 && !chance(0.1)) return pick(fitting);
-  return keep(dtype, length, call("alloc", dtype, length));
+  return keep(dtype, length, device, call("alloc", dtype, length, device));
 }
 
 // ---- kernels
@@ -147,6 +159,7 @@ function kernelWords(kernel, real) {
     return chance(0.01) ? pick([0, 1, 2, 5]) : sizes.get(name);
   };
   const result = [];
+  const device = pick(devices);
   for (const { name, type } of kernel.parameters) {
     const shape = shapes.get(`${kernel.name} ${name}`)?.map(sizeNamed);
     if (shape === undefined) {
@@ -166,7 +179,8 @@ function kernelWords(kernel, real) {
     if (span(shape, strides) > 2 ** 18) strides = dense;
     const offset = chance(0.2) ? below(5) : 0;
     const dtype = chance(0.01) ? below(3) : dtypeOf(type, real);
-    result.push(tensorFor(dtype, offset + span(shape, strides)).handle);
+    const place = chance(0.01) ? pick(devices) : device;
+    result.push(tensorFor(dtype, offset + span(shape, strides), place).handle);
     result.push(offset, ...shape, ...strides);
   }
   if (chance(0.1)) result[below(result.length)] = pick(oddWords);
@@ -207,13 +221,14 @@ const actions = {
     const dtype = below(3);
     const length = anyLength();
     const asked = number(length);
+    const device = pick(devices);
     const isPossible = asked > 2 ** 20 && asked < 2 ** 40; // and could fill the machine's memory
-    keep(dtype, length, call("alloc", number(dtype), isPossible ? 2 ** 40 : asked));
+    keep(dtype, length, device, call("alloc", number(dtype), isPossible ? 2 ** 40 : asked, number(device)));
   },
   adopt: () => {
     const dtype = below(3);
     const array = arrayOf(dtype, anyLength());
-    keep(dtype, array.length, call("adopt", array));
+    keep(dtype, array.length, 0, call("adopt", array));
   },
   free: () => tensors.length > 0 && call("free", number(pick(tensors).handle)),
   write: () => {
@@ -228,13 +243,26 @@ const actions = {
     const from = below(length);
     call("read", number(handle), number(from), number(length - from), number(below(3)));
   },
+  copy: () => {
+    if (tensors.length === 0) return;
+    const [from, to] = [pick(tensors), pick(tensors)];
+    const length = Math.min(from.length, to.length, anyLength());
+    call("copy", number(from.handle), 0, number(to.handle), number(to.length - length), number(length));
+  },
+  step: () => call("step", number(pick(devices)), chance(0.5)),
+  open: () => call("open", pick([cudaModule ?? "nowhere.so", "package.json", ""]), number(below(2))),
+  device: () =>
+    call("configure", pick(["strict", "graphs", "nonsense"]), number(below(2)), number(pick(devices))),
   configure: () => {
     const name = pick(Object.keys(settings));
     call("configure", name, settings[name]());
   },
   info: () => call("info"),
 };
-const weights = { call: 60, alloc: 6, adopt: 6, free: 6, write: 8, read: 10, configure: 3, info: 1 };
+const weights = {
+  ...{ call: 60, alloc: 6, adopt: 6, free: 6, write: 8, read: 10, configure: 3, info: 1 },
+  ...{ copy: 3, step: 1, open: 1, device: 1 },
+};
 const wheel = Object.entries(weights).flatMap(([name, weight]) => new Array(weight).fill(name));
 
 while (counts.calls < calls) {

@@ -23,6 +23,26 @@ export async function loadCases(): Promise<OpCase[]> {
   return all.filter(({ sizes, work }) => sizes.model !== undefined && work !== undefined);
 }
 
+/** Sizes that keep a large device busy. */
+const larger: Readonly<Record<string, Readonly<Record<string, Input>>>> = {
+  matmul: { a: [4096, 4096], b: [4096, 4096] },
+  linear: { x: [8192, 768], weight: [3072, 768] },
+  "causal attention": { q: [4, 2048, 16, 64], k: [4, 2048, 16, 64], v: [4, 2048, 16, 64] },
+  layerNorm: { x: [16384, 1024], weight: [1024], bias: [1024] },
+};
+const largerSuffix = ", larger";
+
+/** The name of the case that a larger one comes from. */
+export const baseName = (name: string): string => name.replace(largerSuffix, "");
+
+/** All of them, and for a CUDA device some again at a larger "model" size. */
+export const withLarger = (cases: readonly OpCase[]): OpCase[] =>
+  cases.flatMap((one) => {
+    const model = larger[one.name];
+    if (model === undefined) return [one];
+    return [one, { ...one, name: one.name + largerSuffix, sizes: { ...one.sizes, model } }];
+  });
+
 export interface JobOptions {
   /** Default "model". */
   readonly size?: string;
@@ -102,7 +122,13 @@ function makeHere(opCase: OpCase, pass: Pass, options: JobOptions, amount: Amoun
     scope(() => backward(y, dy, { retainGraph: true }));
     for (const p of parameters) p.gradient = undefined;
   };
-  return { device, amount, begin, run, dispose: dispose([y, dy, ...parameters.map((p) => p.gradientBuffer!)]) };
+  return {
+    device,
+    amount,
+    begin,
+    run,
+    dispose: dispose([y, dy, ...parameters.map((p) => p.gradientBuffer!)]),
+  };
 }
 
 /** One pass of a case; undefined if that pass has nothing to do. */

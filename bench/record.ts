@@ -45,7 +45,7 @@ export function publish({ program, notes, head, rows, left }: Report, discard: b
   console.log(`\n${lines.join("\n")}\n\n${formatTable(head, rows, left)}`);
   if (discard) return;
   const when = new Date().toISOString().slice(0, 16).replace("T", " ");
-  const command = `npm run bench:${program}`;
+  const command = program === "ops" ? "npm run bench" : `npm run bench:${program}`;
   const args = process.argv
     .slice(2)
     .filter((arg, i, all) => !arg.startsWith("--python") && all[i - 1] !== "--python");

@@ -2,13 +2,16 @@
  * Times a training step (forward, backward, AdamW, the loss read) against PyTorch's and those of libraries of
  * JavaScript, in turns, a process each.
  *
- *   npm run bench:train [-- --model NAME ...] [--threads N ...] [--seconds S] [--python FILE] [--eager] [--discard] [--json]
+ *   npm run bench:train [-- --model NAME ...] [--threads N ...] [--seconds S] [--device cuda] [--graphs] [--python FILE]
+ *                          [--eager] [--discard] [--json]
  *
  *   --model     char (4 layers, 128 wide, 12 sequences of 64), small (6 layers, 384 wide), gpt2 (124M parameters,
  *               4 sequences of 64), gpt2-256 (of 256), encdec (6+6 layers, 512 wide, 16 pairs of 32);
  *               default: all but gpt2-256
  *   --threads   default: one a core
  *   --seconds   for each model and number of threads, beside what choosing the peer takes; default 15
+ *   --device    where both train; "cuda" leaves out the libraries of JavaScript
+ *   --graphs    the library's steps are recorded as CUDA graphs
  *   --python    a Python that has torch; default: the environment variable PYTHON, or what bench:install has made
  *   --eager     leaves out torch.compile, which takes a minute for a model when first seen
  *   --discard   leaves results.md as it is
@@ -21,13 +24,16 @@
  *
  * "of ceiling" is the rate of the step's products over that of multiply-adds in f32, measured in the same turns. "ours f32"
  * and "ours best" are how many times as fast as that side the library is, in f32 and in its faster dtype, by medians of
- * elapsed time; "ours f32 peak" is its largest memory over that side's.
+ * elapsed time; "ours f32 peak" is its largest memory over that side's. On a CUDA device the ceiling is the datasheet's rate of
+ * tensor cores in bf16, for f32 as well, and memory is that of the device.
  */
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { type Device, deviceNumber, device as openDevice } from "../src/device.ts";
 import { configure, info } from "../src/native.ts";
-import { ceilingOf } from "./ceilings.ts";
+import { type Ceiling, ceilingOf } from "./ceilings.ts";
+import { datasheetOf } from "./datasheet.ts";
 import { median, timesOf } from "./measure.ts";
 import { flopsOf, modelSizes } from "./models.ts";
 import { findPython, missing, ourProcess, Peer, type PeerProcess, pauseMs, reportMissing } from "./peer.ts";
@@ -40,11 +46,19 @@ const { values } = parseArgs({
     threads: { type: "string", multiple: true, default: [String(info().cores)] },
     seconds: { type: "string", default: "15" },
     python: { type: "string", default: process.env.PYTHON },
+    device: { type: "string", default: "cpu" },
+    graphs: { type: "boolean", default: false },
     eager: { type: "boolean", default: false },
     discard: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
+
+const { graphs } = values;
+const device = openDevice(values.device as Device);
+const facts = info().devices[deviceNumber(device)]!;
+if (facts.emulated) console.log("THE DEVICE IS EMULATED on the processor: its times say NOTHING.");
+const discards = values.discard || facts.emulated === true;
 
 const dtypes = ["f32", "bf16"] as const;
 const warmUps = 2;
@@ -73,7 +87,7 @@ interface Side {
   readonly name: string;
   readonly version: string;
   readonly wallMs: number;
-  readonly ofCeiling: number;
+  readonly ofCeiling: number | undefined;
   readonly cpuMs: number;
   readonly steps: number;
   readonly loss: number;
@@ -123,6 +137,13 @@ async function fastestModes(threads: number, setup: object): Promise<string[]> {
   return [...new Set([fastest("f32")!, fastest("")!])];
 }
 
+/** Of the processor it is measured; of a CUDA device it may not be known. */
+function ceilingOfDevice(flops: number): Ceiling {
+  if (device === "cpu") return ceilingOf({ flops }, info().isa);
+  const rate = datasheetOf(facts.name ?? "")?.bf16 ?? Number.NaN;
+  return { contestants: [], leastMs: () => flops / rate / 1e9 };
+}
+
 /** Lets all take turns until `seconds` have passed; `flops` of a step. */
 async function takeTurns(runners: readonly Runner[], seconds: number, flops: number): Promise<Side[]> {
   const states = [];
@@ -132,7 +153,7 @@ async function takeTurns(runners: readonly Runner[], seconds: number, flops: num
     const steps = Math.max(1, Math.round(turnMs / warm.wall.at(-1)!));
     states.push({ runner, steps, turns: [] as Steps[] });
   }
-  const ceiling = ceilingOf({ flops }, info().isa);
+  const ceiling = ceilingOfDevice(flops);
   const least: number[] = [];
   const end = performance.now() + 1000 * seconds;
   for (let turn = 0; turn < fewestTurns || performance.now() < end; turn++) {
@@ -145,12 +166,13 @@ async function takeTurns(runners: readonly Runner[], seconds: number, flops: num
   }
   return states.map(({ runner: { isOurs, name, mode, peer }, turns }) => {
     const wall = turns.flatMap((turn) => turn.wall);
+    const ofCeiling = median(least) / median(wall);
     return {
       isOurs,
       name: mode === "" ? name : `${name}, ${mode}`,
       version: peer.version,
       wallMs: median(wall),
-      ofCeiling: median(least) / median(wall),
+      ofCeiling: Number.isNaN(ofCeiling) ? undefined : ofCeiling,
       cpuMs: median(turns.flatMap((turn) => turn.cpu)),
       steps: wall.length,
       loss: turns.at(-1)!.loss,
@@ -177,11 +199,13 @@ async function compare(
     const peer = await Peer.start({ ...ourProcess("trainformer_train"), name }, threads, {
       model: size,
       dtype,
+      device,
+      graphs,
     });
     if (peer !== undefined) runners.push({ isOurs: true, name, mode: "", peer });
   }
   for (const [what, mode] of theirs) {
-    const peer = await Peer.start(what, threads, { model: size });
+    const peer = await Peer.start(what, threads, { model: size, device });
     if (peer !== undefined) runners.push({ isOurs: false, name: what.name, mode, peer });
   }
   configure("threads", threads);
@@ -199,7 +223,7 @@ for (const model of values.model) {
 const results: Result[] = [];
 for (const model of values.model) {
   for (const threads of new Set(values.threads.map(Number))) {
-    const modes = await fastestModes(threads, { model: modelSizes[model]! });
+    const modes = await fastestModes(threads, { model: modelSizes[model]!, device });
     results.push(
       await compare(
         model,
@@ -207,7 +231,7 @@ for (const model of values.model) {
         modes.map((mode) => [torch, mode]),
       ),
     );
-    if (model === "char")
+    if (model === "char" && device === "cpu")
       results.push(
         await compare(
           model,
@@ -227,7 +251,7 @@ const rows = results.flatMap(({ model, threads, sides }) => {
     String(threads),
     side.name,
     side.wallMs,
-    percent(side.ofCeiling),
+    side.ofCeiling === undefined ? undefined : percent(side.ofCeiling),
     side.isOurs ? undefined : times(side.wallMs / f32.wallMs),
     side.isOurs ? undefined : times(side.wallMs / best.wallMs),
     show(side.peakMB),
@@ -254,6 +278,10 @@ const versions = new Map(
     sides.filter(({ isOurs }) => !isOurs).map(({ name, version }) => [name.split(",")[0]!, version] as const),
   ),
 );
-const notes = [[...versions].map(([name, version]) => `${name} ${version}`).join("; "), ...missing];
-publish({ program: "train", notes, head, rows, left: 3 }, values.discard);
+const notes = [
+  [...versions].map(([name, version]) => `${name} ${version}`).join("; "),
+  facts.name ?? "",
+  ...missing,
+];
+publish({ program: "train", notes, head, rows, left: 3 }, discards);
 if (values.json) console.log(JSON.stringify({ isa: info().isa, results }));

@@ -7,6 +7,9 @@
  *   npm run bench:train     train     a training step, against PyTorch and libraries of JavaScript
  *   npm run bench:decode    decode    the products of generating a token, against PyTorch
  *
+ * and `node scripts/bench.mjs cuda-model` the tables of bench/cuda-model.md. `--device cuda` of the first and of
+ * bench:train measures a GPU.
+ *
  * The head of each program's file lists its arguments. Node runs what tsc makes of them in build/bench.
  */
 import { spawnSync } from "node:child_process";

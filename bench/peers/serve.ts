@@ -42,12 +42,14 @@ export interface Trainer {
   readonly version: string;
   /** Resolves with the loss when the step is done. */
   trainStep(): Promise<number>;
+  /** The largest memory so far. Default: that of the process. */
+  peakBytes?(): number;
 }
 
 /** Trains when asked to, `{"steps"}`, and answers with `Steps` of ../train.bench.ts. */
 export const serveTraining = <S>(start: (setup: S) => Promise<Trainer>): Promise<void> =>
   serve<S, { steps: number }>(async (setup) => {
-    const { version, trainStep } = await start(setup);
+    const { version, trainStep, peakBytes: peak = peakBytes } = await start(setup);
     return {
       version,
       async answer({ steps }) {
@@ -64,7 +66,7 @@ export const serveTraining = <S>(start: (setup: S) => Promise<Trainer>): Promise
         } catch (error) {
           return { failed: firstLine(error) };
         }
-        return { wall, cpu, loss, peakBytes: peakBytes() };
+        return { wall, cpu, loss, peakBytes: peak() };
       },
     };
   });

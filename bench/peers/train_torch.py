@@ -2,9 +2,11 @@
 
 Reads a JSON object per line and answers each with one:
 
-    {"threads": N, "model": ModelSize}       the first line: builds model and optimizer; answers with the version
+    {"threads": N, "model": ModelSize, "device": "cpu"}
+                                             the first line: builds model and optimizer; answers with the version
     {"steps": N, "mode": "f32 sdpa"}         trains; answers with the milliseconds of each step, elapsed and of CPU time,
-                                             the last loss, and the largest memory of the process so far
+                                             the last loss, and the largest memory of the process, or of PyTorch on the
+                                             device, so far
 
 A mode is a dtype (f32, or bf16 with autocast) and an attention (sdpa: PyTorch's fused kernel, or plain: matrix products
 and a softmax), run eagerly or, with a third word "compile", by torch.compile. The optimizer is AdamW, fused.
@@ -40,8 +42,14 @@ def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def main() -> None:
+    device = torch.device(SETUP.get("device", "cpu"))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        answer({"missing": f"torch {torch.__version__} finds no CUDA device"})
+        return
     torch.set_num_threads(SETUP["threads"])
     torch.manual_seed(0)
+    torch.set_default_device(device)
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     size = SETUP["model"]
     is_gpt = size["kind"] == "gpt"
     eager = (GPT if is_gpt else EncoderDecoder)(size)
@@ -51,7 +59,7 @@ def main() -> None:
 
     def train_step(model: nn.Module, bf16: bool) -> float:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             loss = model(*batch)
         loss.backward()
         optimizer.step()
@@ -74,7 +82,8 @@ def main() -> None:
         except Exception as error:  # torch.compile needs a compiler that works
             answer({"failed": f"{type(error).__name__}: {error}".splitlines()[0]})
             continue
-        answer({"wall": wall, "cpu": cpu, "loss": loss, "peakBytes": peak_bytes()})
+        peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_bytes()
+        answer({"wall": wall, "cpu": cpu, "loss": loss, "peakBytes": peak})
 
 
 main()

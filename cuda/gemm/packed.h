@@ -30,6 +30,13 @@ __host__ __device__ constexpr Index packed_words(Index K, Index N) {
   return packed_pitch<Real>(K) * N * Index(sizeof(Real)) / 4;
 }
 
+// Whether `packed` has the room for b [K, N], where kernels can write 16 bytes at once.
+template <class Real>
+bool holds_packed(const View& packed, Index K, Index N) {
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(packed.data) % 16 == 0;
+  return is_aligned && packed.size[0] >= packed_words<Real>(K, N) && packed.stride[0] == 1;
+}
+
 // Writes element (k, n) of b.
 template <class Real>
 PRIMITIVE void store_packed(float* packed, Index pitch, Index k, Index n, float value) {

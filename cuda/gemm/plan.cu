@@ -23,6 +23,8 @@ constexpr Candidate candidate(Kernel kernel, int blocks, double efficiency) {
 
 constexpr double kMultiplications = 1024;  // of bf16, in a cycle of a multiprocessor
 constexpr double kPartBytes = 20;          // of partial sums, written and read in the same
+// Turns that a block takes which is alone where so many fit; where they are all there, each takes one.
+constexpr double kAlone[] = {0, 1, 1.35, 1.6, 1.7, 1.8, 1.9};
 constexpr double kLaunch = 4000, kPrologue = 1500;
 constexpr int kParts[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32};
 constexpr int kStepsOfPart = 4;                           // at least
@@ -41,10 +43,8 @@ double cycles(const Product& p, const Candidate& c, Index K, int parts) {
   const double steps = double(ceil_div(ceil_div(K, c.k), parts));
   const double block = c.m * double(c.n) * c.k * steps / (kMultiplications * c.efficiency) + kPrologue;
   const Index waves = blocks / (processors * c.blocks), rest = blocks % (processors * c.blocks);
-  // A block alone on a multiprocessor is faster than its share among several.
-  const double last = rest == 0                            ? 0
-                      : rest <= processors && c.blocks > 1 ? 0.7
-                                                           : double(ceil_div(rest, processors));
+  // Blocks that are alone on their multiprocessors hide less of their latency than several do.
+  const double last = rest > processors ? double(ceil_div(rest, processors)) : rest > 0 ? kAlone[c.blocks] : 0;
   const double adding =
       parts == 1 ? 0 : kLaunch + 8.0 * parts * double(p.B * p.M * p.N) / (kPartBytes * double(processors));
   return (double(waves * c.blocks) + last) * block + adding;

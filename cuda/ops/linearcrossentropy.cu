@@ -42,8 +42,8 @@ Operand sums(In32 weight, In32Opt backward) {
 // Products of bf16 need packed weights.
 bool serves(In32Opt packed, Index K, Index N) {
   if (!packed && !kIsBf16) return true;
-  if (packed && packed.size[0] >= cuda::packed_words<Real>(K, N) && packed.stride[0] == 1) return true;
-  context().fail("linearcrossentropy: a packed weight is missing or too small");
+  if (packed && cuda::holds_packed<Real>(packed, K, N)) return true;
+  context().fail("a packed weight is missing, too small or misaligned");
   return false;
 }
 

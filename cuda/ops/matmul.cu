@@ -34,9 +34,9 @@ Epilogue epilogue_of(In32Opt bias, InOpt slope, InOpt residual, OutOpt pre, Out 
   return e;
 }
 
-bool holds_packed(const View& packed, Index K, Index N) {
-  if (packed.size[0] >= cuda::packed_words<Real>(K, N) && packed.stride[0] == 1) return true;
-  context().fail("a packed weight is too small or has gaps");
+bool checks_packed(const View& packed, Index K, Index N) {
+  if (cuda::holds_packed<Real>(packed, K, N)) return true;
+  context().fail("a packed weight is too small, has gaps or is misaligned");
   return false;
 }
 
@@ -54,7 +54,7 @@ void matmul(InStrided a, InStrided b, In32Opt bias, InOpt slope, InOpt residual,
 void matmul_packed(InStrided a, In32 b, In32Opt bias, InOpt slope, InOpt residual, OutOpt pre, Out y,
                    Index activation) {
   const Index M = a.size[1], K = a.size[2], N = y.size[2];
-  if (!holds_packed(b, K, N)) return;
+  if (!checks_packed(b, K, N)) return;
   multiply({1,
             M,
             N,
@@ -81,7 +81,7 @@ void matmul_accumulate(InStrided a, InStrided b, Acc y, Index add) {
 
 void pack_weight(In32Strided b, Out32 packed) {
   const Index K = b.size[0], N = b.size[1];
-  if (!holds_packed(packed, K, N)) return;
+  if (!checks_packed(packed, K, N)) return;
   Copy copy{};
   copy.from = b.data;
   copy.element = Element::f32;

@@ -160,11 +160,9 @@ __global__ void adamw_packed_tiles(AdamW adamw, Acc parameter, Acc m, Acc v, In3
 
 namespace {
 
-// Whether `packed`, if there is one, has the room for b [K, N].
-bool holds_packed(const View& packed, Index K, Index N) {
-  if (!packed.data || (is_wide(packed.data) && packed.size[0] >= cuda::packed_words<Real>(K, N))) return true;
-  context().fail("adamw_packed: a packed weight of " + std::to_string(cuda::packed_words<Real>(K, N)) +
-                 " words has no room in " + std::to_string(packed.size[0]));
+bool checks_packed(const View& packed, Index K, Index N) {
+  if (!packed.data || cuda::holds_packed<Real>(packed, K, N)) return true;
+  context().fail("a packed weight is too small, has gaps or is misaligned");
   return false;
 }
 
@@ -175,7 +173,7 @@ void adamw_packed(Acc parameter, Acc m, Acc v, In32 gradient, In32Opt norm, Out3
                   double eps, double weightDecay, double correction1, double correction2) {
   const AdamW adamw(norm, maxNorm, learningRate, beta1, beta2, eps, weightDecay, correction1, correction2);
   const Index N = parameter.size[0], K = parameter.size[1];
-  if (!holds_packed(forward, K, N) || !holds_packed(backward, N, K)) return;
+  if (!checks_packed(forward, K, N) || !checks_packed(backward, N, K)) return;
   launch(adamw_packed_tiles, static_cast<unsigned>(ceil_div(N, kPackTile) * ceil_div(K, kPackTile)),
          dim3(kPackTile, kPackRows), kPackTile * kPackPitch * sizeof(float), adamw, parameter, m, v, gradient,
          forward.at(), backward.at());

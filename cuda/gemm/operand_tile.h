@@ -6,7 +6,8 @@
 // Rows lie in shared memory without gaps, their pieces of 16 bytes swizzled so that neither writing nor
 // reading them has bank conflicts: piece c of row r is at c ^ (r & 7), of rows of 64 bytes at c ^ (r / 2 &
 // 3). What the lanes add to that does not depend on the loops, so one address per operand serves: a step
-// along the contiguous axis is one XOR, a step along the other a constant.
+// along the contiguous axis is one XOR, a step along the other a constant. Where there are registers for it,
+// the addresses of all steps along the contiguous axis are kept, and the loop needs no XOR.
 #pragma once
 #include "product.h"
 
@@ -27,6 +28,8 @@ struct Tile {
   static constexpr int kStages = kStages_, kBlocks = kBlocks_;
   static constexpr int kWarpColumns = kN / kWarpN, kWarps = kM / kWarpM * kWarpColumns,
                        kThreads = 32 * kWarps;
+  // A thread has more than 64 registers beside its sums; those of a multiprocessor are 65536.
+  static constexpr bool kHasRegisters = 65536 / (kThreads * kBlocks) - kWarpM * kWarpN / 32 > 64;
   static constexpr int kBytesA = kM * kK * 2, kStageBytes = kBytesA + kN * kK * 2;
   // The epilogue: each warp turns 16 rows of sums at a time into whole rows.
   static constexpr int kSlicePitch = kWarpN * 4 + 32, kSliceBytes = 16 * kSlicePitch;
@@ -41,12 +44,15 @@ struct OperandTile {
   static constexpr int kRowStep = T::kThreads / kPieces;  // rows that all threads copy at once
   static constexpr int kCopies = kRows / kRowStep;        // of each thread
   static constexpr int kFragments = kWarpExtent / 16;
+  static constexpr int kSteps = kAlongK ? T::kK / 16 : kFragments;  // along the contiguous axis
+  // With few registers only a along M keeps its addresses: it would need most XORs.
+  static constexpr bool kKeepsAddresses = T::kHasRegisters || (kIsA && !kAlongK);
   static_assert(kRowStep % 8 == 0 && kRows % kRowStep == 0 && kPieces >= 4,
                 "the swizzle is the same for all copies");
 
   const char* source;  // of this thread's first copy of the next tile
   Index step;          // from a copy to the next
-  std::uint32_t destination, fragments;
+  std::uint32_t destination, fragments[kSteps];
   int rows, bytes;  // that are there from this thread's first copy on; only if kBounded
 
   static PRIMITIVE int swizzled(int row, int piece) {
@@ -66,8 +72,10 @@ struct OperandTile {
     const bool fast = (kAlongK == kIsA);
     const int matrix_row = fast ? lane & 15 : (lane & 7) + (lane >> 4) * 8;
     const int matrix_piece = fast ? lane >> 4 : lane >> 3 & 1;
-    fragments = shared + (kAlongK ? warp_first + matrix_row : matrix_row) * kRowBytes +
-                swizzled(matrix_row, (kAlongK ? 0 : warp_first / 8) + matrix_piece);
+    const std::uint32_t fragment = shared + (kAlongK ? warp_first + matrix_row : matrix_row) * kRowBytes +
+                                   swizzled(matrix_row, (kAlongK ? 0 : warp_first / 8) + matrix_piece);
+    UNROLL
+    for (int i = 0; i < kSteps; ++i) fragments[i] = fragment ^ (i * 32);
     if (kBounded) {
       rows = (kAlongK ? extent - first : K) - row;
       bytes = ((kAlongK ? K : extent - first) - piece * 8) * 2;
@@ -103,12 +111,16 @@ struct OperandTile {
     }
   }
 
+  // The address of step i along the contiguous axis; `stage` is a multiple of 128.
+  PRIMITIVE std::uint32_t fragment_address(std::uint32_t stage, int i) const {
+    return kKeepsAddresses ? fragments[i] + stage : (fragments[0] + stage) ^ (i * 32);
+  }
   // The 16 rows of a, or columns of b, from 16 i on, of step kk of the tile at offset `stage`.
   PRIMITIVE void load_fragment(std::uint32_t (&fragment)[4], std::uint32_t stage, int kk, int i) const {
     if (kAlongK)
-      prim::load_matrix4(fragment, ((fragments + stage) ^ (kk * 32)) + i * 16 * kRowBytes);
+      prim::load_matrix4(fragment, fragment_address(stage, kk) + i * 16 * kRowBytes);
     else
-      prim::load_matrix4_transposed(fragment, ((fragments + stage) ^ (i * 32)) + kk * 16 * kRowBytes);
+      prim::load_matrix4_transposed(fragment, fragment_address(stage, i) + kk * 16 * kRowBytes);
   }
 };
 

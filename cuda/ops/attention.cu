@@ -9,13 +9,14 @@ using attention::Heads;
 using attention::Problem;
 
 // y [B, T, H, padded D] = x · sign, with zeros behind D.
-__global__ void attention_align(Heads<const Real> x, int T, int H, int D, int padded, float sign, Index count,
-                                Real* y) {
+template <class X>
+__global__ void attention_align(Heads<const X> x, int T, int H, int D, int padded, float sign, Index count,
+                                X* y) {
   const Index at = Index{blockIdx.x} * blockDim.x + threadIdx.x;
   if (at >= count) return;
   const int d = at % padded, h = at / padded % H;
   const Index row = at / padded / H;
-  y[at] = d < D ? to<Real>(to_float(x.at(row / T, h, row % T)[d]) * sign) : to<Real>(0);
+  y[at] = d < D ? to<X>(to_float(x.at(row / T, h, row % T)[d]) * sign) : to<X>(0);
 }
 
 // Per query lse2 = lse · log₂e and delta = Σ_d dy · y, padded to whole tiles. Eight lanes a row.
@@ -108,15 +109,19 @@ float take_sign(Problem& the) {
 }
 
 // x as the kernels for tensor cores read it: in rows of 16-byte chunks; if it is not such, a copy.
-Heads<const Real> align(const In& x, const Problem& the, Scratch& scratch, float sign = 1) {
-  const Heads<const Real> from = heads<const Real>(x);
-  if (!kIsBf16 || (sign == 1 && attention::in_chunks(from, the))) return from;
-  const Index rows = x.size[1], columns = x.size[2], padded = ceil_div(the.D, 8) * 8;
-  const Index count = the.B * rows * columns * padded;
-  Real* to = scratch.take<Real>(count);
-  launch(attention_align, attention::grid(ceil_div(count, 256)), dim3(256), 0, from, int(rows), int(columns),
-         the.D, int(padded), sign, count, to);
-  return {to, rows * columns * padded, columns * padded, padded};
+template <class X>
+Heads<const X> align(const Typed<const X>& x, const Problem& the, Scratch& scratch, float sign = 1) {
+  const Heads<const X> from = heads<const X>(x);
+  if constexpr (sizeof(X) == 2) {
+    if (sign == 1 && attention::in_chunks(from, the)) return from;
+    const Index rows = x.size[1], columns = x.size[2], padded = ceil_div(the.D, 8) * 8;
+    const Index count = the.B * rows * columns * padded;
+    X* to = scratch.take<X>(count);
+    launch(attention_align<X>, attention::grid(ceil_div(count, 256)), dim3(256), 0, from, int(rows),
+           int(columns), the.D, int(padded), sign, count, to);
+    return {to, rows * columns * padded, columns * padded, padded};
+  }
+  return from;
 }
 
 }  // namespace

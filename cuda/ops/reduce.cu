@@ -40,18 +40,13 @@ void sum_forward(In x, Out y, float factor) {
   reduce<Sum>(x.at(), kept_axes(x, y, y), reduced_axis(x), ScaledSum{y.at(), factor});
 }
 
-struct AddToRow {
-  float* y;
-  PRIMITIVE void put(Index at, Index, float sum) const { y[at] += sum; }
-};
-
 void sum_rows(In x, Acc y) {
   const Index N = x.size[0], C = x.size[1];
-  Axes<3> kept;
-  Axes<1> reduced;
-  kept.push(C, {1, 1, 0});
-  reduced.push(N, {x.stride[0]});
-  reduce<Sum>(x.at(), kept, reduced, AddToRow{y.at()});
+  In rows;
+  Acc sums;
+  static_cast<View&>(rows) = {x.data, {1, 1, N, C}, {0, 0, x.stride[0], x.stride[1]}};
+  static_cast<View&>(sums) = {y.data, {1, 1, N, C}, {0, 0, 0, y.stride[0]}};
+  accumulate(rows, sums);
 }
 
 // The larger of two is the same in any order: of equal ones it is the first.

@@ -24,6 +24,7 @@ const environment = columns([
     "TRAINFORMER_ISA",
     "instruction set to use: scalar, avx2, avx512, avx512bf16, amx, neon (default: the best there is)",
   ],
+  ["TRAINFORMER_CUDA", "another file in the place of trainformer_cuda.so"],
 ]);
 
 const help = `trainformer ${version}: trains Transformers on native kernels

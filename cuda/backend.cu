@@ -1,5 +1,6 @@
 // The device module: sessions, their memory, and the kernel tables of both activation dtypes (see
 // ../native/device_module.h).
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
@@ -141,6 +142,8 @@ std::string DeviceSession::create() {
   context.capability = facts.capability;
   context.multiprocessors = facts.multiprocessors;
   context.shared_bytes = rt::shared_bytes_per_block(device);
+  const char* hopper = std::getenv("TRAINFORMER_HOPPER");
+  context.hopper = hopper && *hopper == '1';
   TRY(rt::create(&context.stream));
   TRY(rt::allocate(reinterpret_cast<void**>(&context.fault), sizeof(cuda::Fault)));
   TRY(rt::fill(context.fault, 0, sizeof(cuda::Fault), context.stream));
@@ -184,6 +187,8 @@ std::string DeviceSession::finish(DeviceFault* fault) {
 std::string DeviceSession::configure(const std::string& name, double value) {
   if (name == "strict")
     context.strict = value != 0;
+  else if (name == "hopper")
+    context.hopper = value != 0;
   else if (name == "graphs")
     uses_graphs = value != 0;
   else

@@ -46,6 +46,14 @@ const planted: Readonly<Record<string, Planted>> = {
   },
   misaligned_vector: { message: /^misaligned access .* 16 bytes/, at: "prim::load_global16(in + 4 * i + " },
   host_memory: { message: /^4-byte read of host memory/, at: "host[threadIdx.x]" },
+  missing_tile_wait: { message: /^a block ends while load_tile at .* under way/, at: "prim::load_tile(" },
+  wrong_parity: { message: /^a block ends while load_tile at .* under way/, at: "prim::load_tile(" },
+  too_many_bytes_expected: {
+    message: /^deadlock: .* phase of parity 0/,
+    at: "prim::barrier_wait(tile.barrier, 0)",
+  },
+  missing_operand_fence: { message: /^product_bf16 .* no fence_async since/, at: "prim::product_bf16<" },
+  missing_product_wait: { message: /^a block ends while product_bf16 /, at: "prim::product_bf16<" },
 };
 const counted = ["bank_conflict", "uncoalesced_store", "vector_copy"];
 const all = [...Object.keys(planted), ...counted];

@@ -34,16 +34,20 @@ interface Run {
   readonly copies?: "late" | "early";
   /** What the device says that it is. Default 80; else only `tiles` are called. */
   readonly capability?: 80 | 86 | 90;
+  /** Whether large products are those of gemm/hopper.cu. */
+  readonly hopper?: boolean;
 }
 const runs: readonly Run[] = [
   { module: "emulated" },
   { module: "emulated", capability: 86 },
   { module: "emulated", capability: 90 },
+  { module: "emulated", capability: 90, hopper: true },
   { module: "checked", order: "forward", copies: "late" },
   { module: "checked", order: "reverse", copies: "early" },
   { module: "checked", order: "random", copies: "late" },
   { module: "checked", order: "random", copies: "early", capability: 86 },
   { module: "checked", order: "reverse", copies: "late", capability: 90 },
+  { module: "checked", order: "random", copies: "late", capability: 90, hopper: true },
   { module: "ptx", copies: "late" },
   { module: "ptx", copies: "early" },
   { module: "ptx", copies: "early", capability: 86 },
@@ -52,7 +56,7 @@ const runs: readonly Run[] = [
 const launchesOf = (module: string) => path.join(temporary, `${module}.launches`);
 
 async function runKernels(
-  { module, order = "forward", copies = "late", capability = 80 }: Run,
+  { module, order = "forward", copies = "late", capability = 80, hopper = false }: Run,
   calls: string,
   env: NodeJS.ProcessEnv = {},
 ): Promise<{ count: number; digest: string }> {
@@ -70,6 +74,7 @@ async function runKernels(
         TRAINFORMER_CUDA_ORDER: order,
         TRAINFORMER_CUDA_COPIES: copies,
         TRAINFORMER_CUDA_CAPABILITY: String(capability),
+        TRAINFORMER_HOPPER: hopper ? "1" : "",
         TRAINFORMER_CUDA_MULTIPROCESSORS: "2", // few: large tiles are worth it, and so are parts of K
         TRAINFORMER_CUDA_LAUNCHES: launchesOf(module),
         TRAINFORMER_SYNC: "1", // every tensor is an allocation of its own: bounds are exact
@@ -104,18 +109,24 @@ describe.skipIf(isSanitized || process.platform !== "linux" || process.arch !== 
   /** Of the checked runs of all calls, which compute the same bits. */
   const digests = new Set<string>();
 
-  test.for(runs.map((each) => [Object.values(each).join(" "), each] as const))(
-    "compute what those of the processor do: %s",
-    { timeout: 600_000 },
-    async ([, each], { skip }) => {
-      if (each.module === "ptx" && whyNoPtx) skip(whyNoPtx);
-      const { count, digest } = await runKernels(each, each.capability ? tiles : "");
-      expect(count).toBeGreaterThan(each.capability ? 200 : 2000);
-      if (each.module !== "checked" || each.capability) return;
-      digests.add(digest);
-      expect(digests.size, "orders with different bits").toBe(1);
-    },
-  );
+  test.for(
+    runs.map(
+      (each) =>
+        [
+          Object.entries(each)
+            .map(([name, value]) => (value === true ? name : value))
+            .join(" "),
+          each,
+        ] as const,
+    ),
+  )("compute what those of the processor do: %s", { timeout: 600_000 }, async ([, each], { skip }) => {
+    if (each.module === "ptx" && whyNoPtx) skip(whyNoPtx);
+    const { count, digest } = await runKernels(each, each.capability ? tiles : "");
+    expect(count).toBeGreaterThan(each.capability ? 200 : 2000);
+    if (each.module !== "checked" || each.capability) return;
+    digests.add(digest);
+    expect(digests.size, "orders with different bits").toBe(1);
+  });
 
   test.for(["emulated", "checked", "ptx"])("are all among them: %s", (module, { skip }) => {
     if (whyNoPtx) skip(whyNoPtx);

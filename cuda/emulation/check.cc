@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "async_units.h"
 #include "memory.h"
 
 namespace emulation {
@@ -263,6 +264,9 @@ void check_access(const void* p, std::size_t bytes, Access access, const void* p
   const Visit v = visit_by(thread, p, bytes, access, pc, shared);
   if (shared) {
     visit_shared(v);
+    if (v.writes())
+      thread->block->units->note_write(
+          std::size_t(static_cast<const unsigned char*>(p) - thread->block->shared), bytes, thread->number);
   } else if (is_device_memory(p)) {
     visit_device(v);
   } else {

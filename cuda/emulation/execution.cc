@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "async_units.h"
 #include "check.h"
 #include "fiber.h"
 #include "job.h"
@@ -64,6 +65,7 @@ class Worker {
   char* shared_;
   std::unique_ptr<Thread[]> threads_;
   std::unique_ptr<Warp[]> warps_;
+  AsyncUnits units_;
   Block block_{};
   Job* job_ = nullptr;
   void* outside_ = nullptr;  // where the block was entered
@@ -96,6 +98,7 @@ Worker::Worker()
     warps_[i].threads = &threads_[i * kLanes];
   }
   block_.warps = warps_.get();
+  block_.units = &units_;
 }
 
 Worker::~Worker() {
@@ -121,6 +124,7 @@ void Worker::start_block(const Launch& launch, std::size_t number) {
   block_.warp_count = (threads + kLanes - 1) / kLanes;
   block_.ready_warps = std::uint32_t((std::uint64_t{1} << block_.warp_count) - 1);
   block_.arrived = 0;
+  units_.clear();
   if (checking) check_block_begun();
   for (unsigned i = 0; i < block_.warp_count; i++) {
     Warp& warp = warps_[i];
@@ -195,7 +199,12 @@ unsigned Worker::choose(std::uint32_t ready, unsigned last) {
 // Null if nobody is ready.
 Thread* Worker::choose_thread(Warp* warp, unsigned lane) {
   if (!warp->ready || order_ == Order::random) {
-    if (!block_.ready_warps) return nullptr;
+    while (!block_.ready_warps) {
+      const bool landed = units_.land_one([this](std::size_t count) {
+        return order_ == Order::forward ? 0 : order_ == Order::reverse ? count - 1 : random() % count;
+      });
+      if (!landed) return nullptr;
+    }
     const unsigned next = choose(block_.ready_warps, warp->number);
     if (next != warp->number) {
       warp = &warps_[next];
@@ -232,7 +241,7 @@ void Worker::end(Thread* thread) {
   Warp* warp = thread->warp;
   make_waiting(thread);
   warp->live &= ~(1u << thread->lane);
-  block_.live--;
+  if (!--block_.live) units_.require_idle();
   if (checking && !warp->live && is_counting()) count_requests(warp);
   if (block_.arrived)
     fail("divergent barrier: a thread ends while %u wait at __syncthreads at %s:%d", block_.arrived,
@@ -288,6 +297,7 @@ void Worker::report_deadlock() {
            source_line(r.pc).c_str(), i, r.mask, r.arrived, warps_[i].live);
     }
   }
+  units_.report_deadlock();
   fail("divergent barrier: %u of %u threads come to __syncthreads at %s:%d", block_.arrived, block_.live,
        block_.file, block_.line);
 }

@@ -16,6 +16,7 @@ constexpr unsigned kLanes = 32;
 constexpr unsigned kMaxThreads = 1024;
 constexpr unsigned kMaxWarps = kMaxThreads / kLanes;
 
+struct AsyncUnits;
 struct Block;
 struct Thread;
 
@@ -93,6 +94,7 @@ struct Block {
   int line;                   // which one
   const char* file;
   Warp* warps;
+  AsyncUnits* units;
 };
 
 // The 32-bit address at which shared memory starts.

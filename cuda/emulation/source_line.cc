@@ -15,7 +15,7 @@ namespace {
 
 // What only wraps what a kernel does, or comes with the compiler.
 bool is_wrapper(const std::string& path) {
-  for (const char* wrapper : {"emulation/primitives.h", "emulation/runtime.h"}) {
+  for (const char* wrapper : {"emulation/primitives.h", "emulation/hopper.h", "emulation/runtime.h"}) {
     if (path.find(wrapper) != std::string::npos) return true;
   }
   return path.rfind("/usr/", 0) == 0 || path.rfind("??", 0) == 0;

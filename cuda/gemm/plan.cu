@@ -85,6 +85,8 @@ Plan plan(const Product& p) {
     else
       consider(candidate<WideTile>(Kernel::wide, 2, 0.85));
     consider(candidate<SmallTile>(Kernel::small, 4, 0.5));
+    if (bf16 && context().hopper && context().capability == 90)
+      consider(candidate<HopperTile>(Kernel::hopper, 1, 1.5));
   } else {
     consider(candidate<MiddleShortTile>(Kernel::middle_short, 2, 0.8));
     consider(candidate<SmallTile>(Kernel::small, 3, 0.5));

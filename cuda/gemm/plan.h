@@ -4,7 +4,7 @@
 
 namespace cuda::gemm {
 
-enum class Kernel : int { large, wide, middle, middle_short, small, bounded, strict, simple, rows };
+enum class Kernel : int { large, wide, middle, middle_short, small, bounded, hopper, strict, simple, rows };
 
 struct Plan {
   Kernel kernel;

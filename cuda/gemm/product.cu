@@ -91,6 +91,8 @@ int step_of(Kernel kernel) {
   switch (kernel) {
     case Kernel::simple:
       return kSimpleStep;
+    case Kernel::hopper:
+      return HopperTile::kK;
     case Kernel::large:
     case Kernel::wide:
       return LargeTile::kK;
@@ -112,10 +114,11 @@ struct Sides {
     K = round_up(K, 4) * 2;
   }
   void make_tiles(Kernel kernel, Scratch& scratch) {
-    const bool splits = a.operand.element == Element::f32, bounded = kernel == Kernel::bounded;
+    const bool splits = a.operand.element == Element::f32, hopper = kernel == Kernel::hopper;
+    const bool bounded = kernel == Kernel::bounded || hopper;
     const Index padded = round_up(K, splits ? step_of(kernel) : kPiece);
-    // There is no kernel for a along M and b along K: the smaller one is turned.
-    const bool turns = !a.along_k && b.along_k;
+    // But hopper there is no kernel for a along M and b along K: the smaller one is turned.
+    const bool turns = !a.along_k && b.along_k && !hopper;
     const bool turns_a = turns && a.batches * a.extent <= b.batches * b.extent, turns_b = turns && !turns_a;
     const bool a_along_k = a.along_k != turns_a, b_along_k = b.along_k != turns_b;
     const bool whole_k = a_along_k || b_along_k;
@@ -174,6 +177,8 @@ void multiply(const Product& p, const Plan& plan) {
                                   int(sides.K),   sides.terms,    int(tiles), int(part), sums};
     if (strict)
       launch_strict(parts, arguments);
+    else if (plan.kernel == Kernel::hopper)
+      launch_hopper(sides.a.along_k, sides.b.along_k, parts, arguments);
     else
       launch_tiles(plan.kernel, sides.a.along_k, sides.b.along_k, parts, arguments);
   }

@@ -4,6 +4,7 @@
 //   (product.cu)
 //     copy_operand (copies.cu)      where an operand cannot be read as it lies, or has to be split
 //     multiply_tiles (tiles.cu)     tensor cores, bf16
+//     multiply_hopper (hopper.cu)   the same, on capability 90 if the context says so
 //     multiply_strict (strict.cu)   tensor cores, 3×TF32
 //     multiply_simple (simple.cu)   no tensor cores: small products, any strides
 //     multiply_rows (rows.cu)       few rows of a: bound by reading b

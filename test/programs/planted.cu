@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "rt.h"
+#include "prim_hopper.h"
 
 constexpr int kThreads = 128;
 
@@ -109,6 +109,72 @@ KERNEL host_memory(float* out, const float* in, const float* host) {
   out[threadIdx.x] = kRight ? in[threadIdx.x] : host[threadIdx.x];
 }
 
+// What capability 9.0 has. A tile of 256 floats, that thread 0 asks for:
+struct Tile {
+  std::uint32_t data, barrier;
+};
+PRIMITIVE Tile ask_for_tile(unsigned char* shared, const prim::TensorMap& map, int bytes) {
+  const std::uint32_t begin = (prim::shared_address(shared) + 1023) & ~1023u;
+  if (threadIdx.x == 0) {
+    prim::barrier_init(begin + 1024, 1);
+    prim::barrier_init_fence();
+    prim::barrier_arrive_expect(begin + 1024, bytes);
+    prim::load_tile(begin, map, begin + 1024, 0, 0, 0);
+  }
+  __syncthreads();
+  return {begin, begin + 1024};
+}
+PRIMITIVE float tile_element(Tile tile, int i) {
+  return prim::as_float(prim::load_shared4(tile.data + (i * 4 ^ (i * 4 >> 3 & 0x70))));
+}
+
+KERNEL missing_tile_wait(float* out, const float*, const __grid_constant__ prim::TensorMap map) {
+  DYNAMIC_SHARED(shared);
+  const Tile tile = ask_for_tile(shared, map, 1024);
+  if constexpr (kRight) prim::barrier_wait(tile.barrier, 0);
+  out[threadIdx.x] = tile_element(tile, threadIdx.x);
+}
+
+KERNEL wrong_parity(float* out, const float*, const __grid_constant__ prim::TensorMap map) {
+  DYNAMIC_SHARED(shared);
+  const Tile tile = ask_for_tile(shared, map, 1024);
+  prim::barrier_wait(tile.barrier, kRight ? 0 : 1);
+  out[threadIdx.x] = tile_element(tile, threadIdx.x);
+}
+
+KERNEL too_many_bytes_expected(float* out, const float*, const __grid_constant__ prim::TensorMap map) {
+  DYNAMIC_SHARED(shared);
+  const Tile tile = ask_for_tile(shared, map, kRight ? 1024 : 1040);
+  prim::barrier_wait(tile.barrier, 0);
+  out[threadIdx.x] = tile_element(tile, threadIdx.x);
+}
+
+// a and b are ones that threads write: every sum is 16.
+template <bool kFence, bool kWait>
+PRIMITIVE void multiply_ones(unsigned char* shared, float* out) {
+  const std::uint32_t begin = (prim::shared_address(shared) + 1023) & ~1023u;
+  for (int i = threadIdx.x; i < (64 + 256) * 32; i += kThreads)
+    prim::store_shared4(begin + 4 * i, 0x3f803f80);
+  if constexpr (kFence) prim::fence_async();
+  __syncthreads();
+  float sums[128];
+  for (float& sum : sums) sum = 0;
+  prim::product_fence();
+  prim::product_bf16<false, false>(sums, prim::operand_descriptor(begin, 16, 1024),
+                                   prim::operand_descriptor(begin + 64 * 128, 16, 1024));
+  prim::product_commit();
+  if constexpr (kWait) prim::product_wait(sums);
+  out[threadIdx.x] = sums[threadIdx.x];
+}
+KERNEL missing_operand_fence(float* out, const float*) {
+  DYNAMIC_SHARED(shared);
+  multiply_ones<kRight, true>(shared, out);
+}
+KERNEL missing_product_wait(float* out, const float*) {
+  DYNAMIC_SHARED(shared);
+  multiply_ones<true, kRight>(shared, out);
+}
+
 // Seen in the counts only: a column of 32 banks' width, and stores that are 8 elements apart.
 KERNEL bank_conflict(float* out, const float* in) {
   DYNAMIC_SHARED(shared);
@@ -158,7 +224,7 @@ std::string compare(const std::function<int(int)>& source, int count = kThreads)
 template <class... P, class... A>
 std::string run(void (*kernel)(P...), const std::function<int(int)>& source, int count = kThreads,
                 int blocks = 1, A... more) {
-  std::string error = rt::launch(kernel, dim3(blocks), dim3(kThreads), 33 * 32 * 4, stream, out, in, more...);
+  std::string error = rt::launch(kernel, dim3(blocks), dim3(kThreads), 48 * 1024, stream, out, in, more...);
   return error.empty() ? compare(source, count) : error;
 }
 
@@ -202,6 +268,15 @@ std::string run_by_name(const std::string& name) {
   CASE(misaligned_vector, same);
   CASE(host_memory, same, kThreads, 1, host_data);
   CASE(bank_conflict, same);
+  prim::TensorMap map;
+  const std::string refused = rt::tensor_map(&map, in, {64, 8, 1}, {128, 1024}, {64, 8});
+  if (!refused.empty()) return refused;
+  CASE(missing_tile_wait, same, kThreads, 1, map);
+  CASE(wrong_parity, same, kThreads, 1, map);
+  CASE(too_many_bytes_expected, same, kThreads, 1, map);
+  const auto sixteen = [](int) { return 16; };
+  CASE(missing_operand_fence, sixteen);
+  CASE(missing_product_wait, sixteen);
   CASE(
       uncoalesced_store, [](int i) { return kRight ? i : i / 4; }, 1);
   CASE(vector_copy, same);

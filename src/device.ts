@@ -11,6 +11,20 @@ export const isDevice = (name: unknown): name is Device => typeof name === "stri
 /** The devices in use, with the numbers that the addon has for them. */
 const opened = new Map<Device, number>([["cpu", 0]]);
 
+/** What was set for every CUDA device, those in use and those to come. */
+const settings = new Map<string, number>();
+
+function configureAll(name: string, value: number): void {
+  settings.set(name, value);
+  for (const number of acceleratorNumbers()) configureDevice(number, name, value);
+}
+
+function open(name: Device): void {
+  const number = openCuda(name, Number(name.split(":")[1] ?? 0));
+  for (const [setting, value] of settings) configureDevice(number, setting, value);
+  opened.set(name, number);
+}
+
 /**
  * Checks that a device is there, and makes it ready.
  *
@@ -22,7 +36,7 @@ export function device(name: Device): Device {
     throw new ArgumentError(`device: name must be "cpu", "cuda" or "cuda:<number>"; got ${String(name)}`);
   }
   const known: Device = name === "cuda:0" ? "cuda" : name;
-  if (!opened.has(known)) opened.set(known, openCuda(known, Number(known.split(":")[1] ?? 0)));
+  if (!opened.has(known)) open(known);
   return known;
 }
 
@@ -56,15 +70,14 @@ export function setDefaultDevice(name: Device): void {
  */
 export type MatmulPrecision = "high" | "highest";
 
-/** Sets the precision of products in f32 on every CUDA device in use. */
+/** Sets the precision of products in f32 on every CUDA device. */
 export function setFloat32MatmulPrecision(precision: MatmulPrecision): void {
   if (precision !== "high" && precision !== "highest") {
     throw new ArgumentError(
       `setFloat32MatmulPrecision: precision must be "high" or "highest"; got ${String(precision)}`,
     );
   }
-  for (const number of acceleratorNumbers())
-    configureDevice(number, "strict", precision === "highest" ? 1 : 0);
+  configureAll("strict", precision === "highest" ? 1 : 0);
 }
 
 /**
@@ -72,7 +85,7 @@ export function setFloat32MatmulPrecision(precision: MatmulPrecision): void {
  * shapes as an earlier one takes over its graph. Saves the time between launches where kernels are short. Default off.
  */
 export function setCudaGraphs(on: boolean): void {
-  for (const number of acceleratorNumbers()) configureDevice(number, "graphs", on ? 1 : 0);
+  configureAll("graphs", on ? 1 : 0);
 }
 
 if (process.env.TRAINFORMER_DEVICE) setDefaultDevice(process.env.TRAINFORMER_DEVICE as Device);

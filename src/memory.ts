@@ -207,8 +207,8 @@ export interface MemoryUsage {
 }
 
 /**
- * What the tensors of this thread hold in the memory of a device, by default `defaultDevice()` (arrays that were adopted are not counted).
- * `tensors` counts those of all devices.
+ * What the tensors of this thread hold in the memory of a device, by default `defaultDevice()`. Arrays that were adopted
+ * are not counted; `tensors` counts those of all devices.
  */
 export function memory(device: Device = defaultDevice()): MemoryUsage {
   const number = deviceNumber(device);

@@ -205,6 +205,28 @@ describe("errors", () => {
   });
 });
 
+test("what is set before a device is first used holds for it", async () => {
+  const { stdout, stderr } = await run(
+    process.execPath,
+    [
+      "--input-type=module",
+      "--eval",
+      `import { matmul, randn, setFloat32MatmulPrecision } from "trainformer";
+       const product = () => matmul(...[1, 2].map((seed) =>
+         randn([64, 200], { device: "cuda", generator: { seed, position: 0 } }).reshape(200, 64)).map((t, i) => i ? t : t.T));
+       const results = [];
+       for (const precision of ["highest", "high", "highest"]) {
+         setFloat32MatmulPrecision(precision);
+         results.push(String(await product().sum().item()) + String(await product().data()));
+       }
+       console.log(results[0] === results[2], results[0] === results[1]);`,
+    ],
+    { cwd: root, env: { ...process.env, TRAINFORMER_DEVICE: "" } },
+  );
+  expect(stderr).toBe("");
+  expect(stdout).toBe("true false\n");
+});
+
 test("memory is counted for each device", () => {
   const before = [memory("cuda").liveBytes, memory("cpu").liveBytes];
   const t = zeros([1 << 20]);

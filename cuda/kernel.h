@@ -40,22 +40,7 @@ struct Typed : View {
   __host__ __device__ explicit operator bool() const { return data != nullptr; }
 };
 
-struct In : Typed<const Real> {};
-struct Out : Typed<Real> {};
-struct In32 : Typed<const float> {};
-struct Out32 : Typed<float> {};
-struct Acc : Typed<float> {};
-struct Ids : Typed<const std::int32_t> {};
-struct OutIds : Typed<std::int32_t> {};
-using InStrided = In;
-using In32Strided = In32;
-using Out32Opt = Out32;
-using InOpt = In;
-using OutOpt = Out;
-using In32Opt = In32;
-using AccOpt = Acc;
-using IdsOpt = Ids;
-using IdsStrided = Ids;
+#include "../native/parameters.h"
 
 // An activation as f32, and back, rounded to the nearest.
 PRIMITIVE float to_float(float x) { return x; }

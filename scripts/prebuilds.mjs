@@ -17,7 +17,9 @@ const platform = `${process.platform}-${process.arch}`;
 rmSync(folder, { recursive: true, force: true });
 rmSync(path.join(root, "prebuilds", platform), { recursive: true, force: true });
 mkdirSync(path.join(folder, "build"), { recursive: true });
-cpSync(path.join(root, "build", "Release"), path.join(folder, "build", "Release"), { recursive: true });
+// Not the folder: prebuildify ships every library beside the addon, and the modules of the tests are there too.
+const addon = path.join("build", "Release", "trainformer.node");
+cpSync(path.join(root, addon), path.join(folder, addon));
 
 const { status } = spawnSync(
   process.execPath,

@@ -116,7 +116,7 @@ describe.runIf(isLinux)("the package", () => {
   test("holds what it needs and no more", () => {
     const files = packed.files.map((file) => file.path);
     const allowed =
-      /^(dist\/.*\.(js|d\.ts)|native\/.*\.(cc|h|def|map)|cuda\/(?!emulation).*|prebuilds\/[\w-]+\/trainformer\.\w+\.node|prebuilds\/[\w-]+\/.*\.so|scripts\/native\.mjs|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+      /^(dist\/.*\.(js|d\.ts)|native\/.*\.(cc|h|def|map)|cuda\/(?!emulation).*|prebuilds\/[\w-]+\/trainformer\.\w+\.node|prebuilds\/[\w-]+\/trainformer_cuda\.so|scripts\/native\.mjs|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
     expect(files.filter((file) => !allowed.test(file))).toEqual([]);
     expect(files).toEqual(
       expect.arrayContaining([

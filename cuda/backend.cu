@@ -126,7 +126,7 @@ const char* begin_step(DeviceSession* session) {
     return session->step.begin(session->context.stream);
   });
 }
-void steps(DeviceSession* session, DeviceSteps* steps) { *steps = session->step.steps; }
+void steps(DeviceSession* session, DeviceSteps* steps) { *steps = {session->step.replayed, session->step.recorded}; }
 const char* end_step(DeviceSession* session) {
   return within(session, [&] { return session->end_step(); });
 }

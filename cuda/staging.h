@@ -23,7 +23,7 @@ class Staging {
   std::string read(void* to, const void* from, std::size_t bytes, rt::Stream compute);
 
  private:
-  static constexpr int kSlots = 4;
+  static constexpr unsigned kSlots = 4;
   static constexpr std::size_t kBytes = std::size_t{4} << 20;
   struct Slot {
     char* pinned = nullptr;
@@ -35,8 +35,8 @@ class Staging {
 
   rt::Stream copies_{};
   Slot slots_[kSlots];
-  int next_ = 0;
-  int captured_ = 0;  // slots before next_ whose bytes a graph will consume
+  unsigned next_ = 0;
+  unsigned captured_ = 0;  // slots before next_ whose bytes a graph will consume
 };
 
 }  // namespace cuda

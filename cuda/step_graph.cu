@@ -30,7 +30,7 @@ std::string StepGraph::launch(rt::Stream stream, std::uint64_t launches) {
   bool updated = false;
   TRY(rt::end_capture(stream, &known.graph, &updated));
   known_.push_back(known);
-  ++(updated ? steps.replayed : steps.recorded);
+  ++(updated ? replayed : recorded);
   return rt::launch(known.graph, stream);
 }
 

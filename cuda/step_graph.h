@@ -2,6 +2,7 @@
 // launches of an earlier one takes over its executable graph, whose arguments are updated; anything else
 // makes a new graph.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,7 +19,8 @@ class StepGraph {
   std::string begin(rt::Stream stream);
   // Ends the recording and launches it. `launches` identifies the sequence of what was recorded.
   std::string launch(rt::Stream stream, std::uint64_t launches);
-  DeviceSteps steps{};
+  // Asked for by another thread.
+  std::atomic<Index> replayed{0}, recorded{0};
 
  private:
   struct Known {

@@ -121,6 +121,7 @@ void Queue::run(Command& command) {
     case Command::kSend:
       executor_->read(command.parcel->data.get(), command.from, command.bytes);
       executor_->finish(context_);
+      pass_on_reports(context_, command.parcel->reports);
       command.parcel->set(Parcel::kFull);
       command.parcel.reset();
       break;
@@ -147,7 +148,10 @@ void Queue::receive(Command& command) {
   }
   std::unique_lock lock(parcel.mutex);
   parcel.changed.wait(lock, [&] { return parcel.state != Parcel::kFilling; });
-  if (parcel.state == Parcel::kFull) executor_->write(command.to, parcel.data.get(), command.bytes);
+  if (parcel.state == Parcel::kFull) {
+    executor_->write(command.to, parcel.data.get(), command.bytes);
+    pass_on_reports(parcel.reports, context_);
+  }
   lock.unlock();
   std::lock_guard unlisted(mutex_);
   awaited_.reset();

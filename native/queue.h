@@ -17,6 +17,7 @@
 struct Parcel {
   explicit Parcel(std::size_t bytes) : data(new (std::nothrow) char[bytes]) {}
   std::unique_ptr<char[]> data;
+  KernelContext reports;  // of the sender: what went wrong in making the bytes is told where they go
   std::mutex mutex;
   std::condition_variable changed;
   enum { kFilling, kFull, kAbandoned } state = kFilling;

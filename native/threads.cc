@@ -12,6 +12,19 @@
 
 thread_local KernelContext* current_context = nullptr;
 
+void pass_on_reports(const KernelContext& from, KernelContext& to) {
+  if (from.failed.load() && !to.failed.load()) {
+    to.failure = from.failure;
+    to.failed.store(true);
+  }
+  if (from.faulted.load() && !to.faulted.load()) {
+    to.fault_position = from.fault_position;
+    to.fault_value = from.fault_value;
+    to.fault_limit = from.fault_limit;
+    to.faulted.store(true);
+  }
+}
+
 namespace {
 
 #if defined(__x86_64__)

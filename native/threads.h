@@ -13,6 +13,8 @@ struct KernelContext {
   std::atomic<bool> failed{false};
   std::string failure;  // of the device itself, in its words: written while `failed` is false
 };
+// Passes what one has to report on to another; both then report it. Neither may be reporting something new meanwhile.
+void pass_on_reports(const KernelContext& from, KernelContext& to);
 extern thread_local KernelContext* current_context;
 
 int available_cores();

@@ -12,10 +12,11 @@ ensureBuilt();
 
 // What several test files want and would otherwise build at the same time.
 if (process.argv.length === 2 && process.platform === "linux" && process.arch === "x64") {
-  const modules = ["trainformer_cuda_checked", ...(findNvcc() ? ["trainformer_cuda_ptx"] : [])];
+  const hasNvcc = findNvcc() !== undefined;
+  const modules = ["trainformer_cuda_checked", ...(hasNvcc ? ["trainformer_cuda_ptx"] : [])];
   const builds = [
     ["cmake", "--build", path.join(root, "build/cmake-release"), "--target", ...modules],
-    ...(findNvcc() ? [[process.execPath, path.join(root, "scripts/cuda-ptx.mjs")]] : []),
+    ...(hasNvcc ? [[process.execPath, path.join(root, "scripts/cuda-ptx.mjs")]] : []),
   ];
   for (const [command, ...args] of builds) {
     console.error(`building ${path.basename(args.at(-1))} for the tests ...`);

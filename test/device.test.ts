@@ -187,6 +187,14 @@ describe("errors", () => {
     await expect(loss.item()).rejects.toThrow(expect.objectContaining({ code: "ERR_INDEX" }));
   });
 
+  test("what went wrong on one device is reported by what was moved to another", async () => {
+    const weight = randn([4, 3]);
+    const moved = embedding(tensor(Int32Array.of(0, 7)), weight).to("cpu");
+    await expect(moved.toTypedArray()).rejects.toThrow(/element 1 is 7; it must be in \[0, 4\)/);
+    await expect(weight.toTypedArray()).rejects.toThrow(expect.objectContaining({ code: "ERR_INDEX" }));
+    await expect(weight.toTypedArray()).resolves.toHaveLength(12);
+  });
+
   test("what CUDA has no kernel for says so, and the device goes on", async () => {
     const [q, k, v] = [1, 2, 3].map(() => randn([1, 2, 1, 300])) as [Tensor, Tensor, Tensor];
     await expect(attention(q, k, v).toTypedArray()).rejects.toThrow(

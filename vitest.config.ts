@@ -3,15 +3,22 @@ import { defineConfig } from "vitest/config";
 /** What runs a second time, on the CUDA device that the processor emulates (cuda/emulation/README.md). */
 const onCuda = [
   "ops",
+  "positions",
   "autograd",
   "golden",
+  "golden-decoders",
+  "golden-encoders",
+  "golden-seq2seq",
   "golden-ops",
   "mixed-precision",
   "attention",
+  "attention-options",
+  "cache-ops",
   "linearcrossentropy",
   "random",
   "tensor",
   "training",
+  "generate-models",
   "device",
 ].map((name) => `test/${name}.test.ts`);
 const isEmulated = process.platform === "linux" && process.arch === "x64";

@@ -1,6 +1,7 @@
 /** What the CUDA kernels should take, computed from what cuda-model.md says is assumed. No kernel is run. */
 import { sizeOf } from "../src/shape.ts";
 import { isIds, type OpCase, shapeOf } from "../test/case.ts";
+import { shareShown } from "../test/cases/attention.ts";
 import { amountOf, type Pass } from "./cases.ts";
 import { type Datasheet, datasheetOf } from "./datasheet.ts";
 
@@ -109,6 +110,7 @@ function attentionSeconds(device: Device, { name, sizes }: OpCase, pass: Pass, d
   const [B, T, H, D] = shapeOf(sizes.model!.q!) as [number, number, number, number];
   const causal = name.includes("causal");
   const window = name.includes("window") ? 50 : T;
+  const shown = shareShown(sizes.model!.blocks);
   const isBf16 = dtype === "bf16";
   const share = device.perCycle < 512 ? 0.8 : 0.55; // where a product takes long, softmax is done meanwhile
   // Rows that a block owns, the other side's in a tile, products, and the share of the peak that two blocks reach.
@@ -135,7 +137,7 @@ function attentionSeconds(device: Device, { name, sizes }: OpCase, pass: Pass, d
       const first = (block % ceilDiv(T, own)) * own;
       const from = Math.max(0, first - window + 1);
       const until = causal ? Math.min(T, first + own) : Math.min(T, first + own + window - 1);
-      const work = own * (ceilDiv(until, tile) - Math.floor(from / tile)) * tile * D * products;
+      const work = own * (ceilDiv(until, tile) - Math.floor(from / tile)) * tile * D * products * shown;
       const at = slots.indexOf(Math.min(...slots));
       slots[at]! += work / (rate * busy * (alone ? 0.6 : 0.5)) + 1e-6;
     }

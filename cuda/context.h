@@ -47,7 +47,7 @@ struct Context {
   int multiprocessors = 1;
   std::size_t shared_bytes = 0;  // a block may have
   bool strict = false;           // f32 products by 3×TF32 instead of bf16×3
-  bool hopper = false;           // large bf16 products by wgmma, on capability 90
+  bool hopper = false;           // large bf16 products, and attention, by wgmma, on capability 90
   std::uint64_t launches = 0;    // identifies the sequence of what a step enqueued so far
   std::string error;             // of the call at hand; it launches nothing more
   void note_work(const void* what) {

@@ -1,7 +1,7 @@
 /**
  * `node scripts/cuda-gate.mjs [--record]`: what the machine code of the CUDA kernels needs and does, without a GPU.
  *
- * Every kernel is assembled for two architectures. cuda/gate.json has rules (written by hand) and measurements
+ * Every kernel is assembled for two architectures, those of the files hopper.cu for one. cuda/gate.json has rules (written by hand) and measurements
  * (written by --record). The gate fails where
  *
  *   - a kernel spills registers, or has a stack or local memory that its rule does not allow,
@@ -17,7 +17,16 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildPtx, findNvcc, hashOf, inParallel, noNvcc, output, ptxFolder } from "./cuda-ptx.mjs";
+import {
+  buildPtx,
+  findNvcc,
+  hashOf,
+  inParallel,
+  isForHopper,
+  noNvcc,
+  output,
+  ptxFolder,
+} from "./cuda-ptx.mjs";
 
 const file = fileURLToPath(new URL("../cuda/gate.json", import.meta.url));
 
@@ -25,7 +34,10 @@ const file = fileURLToPath(new URL("../cuda/gate.json", import.meta.url));
 const architectures = {
   sm_80: { warps: 64, blocks: 32, registers: 65536, sharedBytes: 164 * 1024 },
   sm_90: { warps: 64, blocks: 32, registers: 65536, sharedBytes: 228 * 1024 },
+  sm_90a: { warps: 64, blocks: 32, registers: 65536, sharedBytes: 228 * 1024 },
 };
+/** Those for which a file of PTX is assembled. */
+const architecturesOf = (name) => (isForHopper(name) ? ["sm_90a"] : ["sm_80", "sm_90"]);
 /** Registers are given to a warp 256 at a time, by one of four equal parts of the multiprocessor. */
 const registerUnit = 256;
 const partitions = 4;
@@ -61,6 +73,7 @@ function readPtx(text) {
     kernels[name] = {
       threads: threads?.slice(1).reduce((product, n) => product * Number(n ?? 1), 1),
       HMMA: count(/\bmma\.sync/g),
+      HGMMA: count(/\bwgmma\.mma_async\./g),
       LDSM: count(/\bldmatrix\./g),
       LDGSTS: count(/\bcp\.async\.c[ag]\./g),
     };
@@ -70,9 +83,16 @@ function readPtx(text) {
 
 // ---- machine code
 
-/** An instruction has 16 bytes; the low 12 bits tell which it is. */
+/** An instruction has 16 bytes; the low 12 bits tell which it is: one of these. */
 const bytes = 16;
-const opcodes = { HMMA: 0x23c, LDSM: 0x83b, LDGSTS: 0xfae, STL: 0x387, LDL: 0x983 };
+const opcodes = {
+  HMMA: [0x23c],
+  HGMMA: [0x9f0, 0xdf0],
+  LDSM: [0x83b],
+  LDGSTS: [0xfae],
+  STL: [0x387],
+  LDL: [0x983],
+};
 const branch = 0x947;
 
 /** How far a branch goes, in bytes from the instruction behind it. */
@@ -98,7 +118,7 @@ function* sections(elf) {
 
 const countsOf = (ops) =>
   Object.fromEntries(
-    Object.entries(opcodes).map(([name, code]) => [name, ops.filter((op) => op === code).length]),
+    Object.entries(opcodes).map(([name, codes]) => [name, ops.filter((op) => codes.includes(op)).length]),
   );
 
 /** Of each kernel of a cubin: counts of instructions, in all and in the main loop. */
@@ -198,7 +218,7 @@ function parts(mangled) {
  */
 function ruleFor(rules, mangled, architecture) {
   const { name, numbers } = parts(mangled);
-  const known = { max: Math.max, sm: Number(architecture.slice("sm_".length)) };
+  const known = { max: Math.max, sm: Number.parseInt(architecture.slice("sm_".length), 10) };
   for (const [i, n] of numbers.entries()) known[`$${i + 1}`] = n;
   const evaluate = (expression) =>
     typeof expression === "string"
@@ -223,7 +243,7 @@ function* complaints(rule, ptx, found, recorded) {
   if (found.spilled > 0) yield `${found.spilled} bytes spilled`;
   if (found.stack > (rule.stack ?? 0)) yield `a stack of ${found.stack} bytes`;
   if (!rule.stack && found.local > 0) yield `${found.local} accesses of local memory`;
-  for (const name of ["HMMA", "LDSM", "LDGSTS"])
+  for (const name of ["HMMA", "HGMMA", "LDSM", "LDGSTS"])
     if (found[name] !== ptx[name]) yield `${found[name]} ${name}, ${ptx[name]} in the PTX`;
   if (found.warps < rule.warps) yield `${found.warps} warps fit on a multiprocessor, not ${rule.warps}`;
   if (rule.share !== undefined && !(found.share >= rule.share))
@@ -236,7 +256,7 @@ function* complaints(rule, ptx, found, recorded) {
 async function measure(nvcc, rules) {
   const names = await buildPtx(nvcc);
   for (const old of readdirSync(ptxFolder)) {
-    const name = old.match(/^(.*)\.sm_\d+\.(cubin|log)$/)?.[1];
+    const name = old.match(/^(.*)\.sm_\d+a?\.(cubin|log)$/)?.[1];
     if (name && !names.includes(name)) rmSync(path.join(ptxFolder, old));
   }
   const kernels = {};
@@ -246,7 +266,7 @@ async function measure(nvcc, rules) {
     ))
       kernels[kernel] = { ptx, from: name };
   const withKernels = [...new Set(Object.values(kernels).map(({ from }) => from))];
-  const jobs = withKernels.flatMap((name) => Object.keys(architectures).map((sm) => [name, sm]));
+  const jobs = withKernels.flatMap((name) => architecturesOf(name).map((sm) => [name, sm]));
   await inParallel(jobs, async ([name, sm]) => {
     const { log, cubin } = await assemble(nvcc, name, sm);
     const needs = readLog(log);
@@ -255,19 +275,20 @@ async function measure(nvcc, rules) {
       const { ptx } = kernels[kernel];
       const rule = ruleFor(rules, kernel, sm);
       const { registers, stack, spilled } = needs[kernel];
-      const { HMMA, LDSM, LDGSTS } = counts;
+      const { HMMA, HGMMA, LDSM, LDGSTS } = counts;
       const threads = ptx.threads ?? rule.threads;
       const record = {
         registers,
         warps: residentWarps(architectures[sm], { registers, threads, sharedBytes: rule.sharedBytes }),
         ...(HMMA && { HMMA, LDSM, LDGSTS }),
+        ...(HGMMA && { HGMMA }),
         ...(share && { share: rounded(share, 1), shared: rounded(shared, 2) }),
       };
       const local = counts.STL + counts.LDL;
       kernels[kernel][sm] = {
         rule,
         record,
-        checked: { ...record, HMMA, LDSM, LDGSTS, stack, spilled, local },
+        checked: { ...record, HMMA, HGMMA, LDSM, LDGSTS, stack, spilled, local },
       };
     }
   });
@@ -283,9 +304,9 @@ const { rules, kernels: recorded } = JSON.parse(readFileSync(file, "utf8"));
 const isRecording = process.argv.includes("--record");
 const found = await measure(nvcc, rules);
 const problems = [];
-for (const [kernel, { ptx, ...measured }] of Object.entries(found)) {
+for (const [kernel, { ptx, from, ...measured }] of Object.entries(found)) {
   if (!recorded[kernel] && !isRecording) problems.push(`${kernel}: no record`);
-  for (const sm of Object.keys(architectures)) {
+  for (const sm of architecturesOf(from)) {
     const { rule, checked } = measured[sm];
     const before = isRecording ? undefined : recorded[kernel]?.[sm];
     for (const complaint of complaints(rule, ptx, checked, before))
@@ -295,7 +316,7 @@ for (const [kernel, { ptx, ...measured }] of Object.entries(found)) {
 const records = Object.entries(found)
   .map(([kernel, measured]) => {
     const recordOf = (sm) => [sm, measured[sm].record];
-    return [kernel, Object.fromEntries(Object.keys(architectures).map(recordOf))];
+    return [kernel, Object.fromEntries(architecturesOf(measured.from).map(recordOf))];
   })
   .sort(([a], [b]) => (a < b ? -1 : 1));
 if (isRecording) {
@@ -313,6 +334,6 @@ if (isRecording) {
 }
 for (const problem of problems) console.error(problem);
 console.log(
-  `${records.length} kernels, ${Object.keys(architectures).join(" and ")}: ${problems.length === 0 ? "nothing" : problems.length} to complain about`,
+  `${records.length} kernels, ${Object.keys(architectures).join(", ")}: ${problems.length === 0 ? "nothing" : problems.length} to complain about`,
 );
 process.exitCode = problems.length > 0 ? 1 : 0;

@@ -43,6 +43,9 @@ export function findNvcc() {
   return folders.map((folder) => path.join(folder, name)).find((file) => existsSync(file));
 }
 
+/** Whether a file of build/cuda-ptx, without its ending, is of kernels for capability 9.0 alone. */
+export const isForHopper = (name) => name.endsWith(".hopper");
+
 /** Calls `work` for each item, `count` of them at a time. */
 export async function inParallel(items, work, count = 2) {
   const left = [...items];
@@ -72,19 +75,24 @@ export const hashOf = (...contents) => {
   return hash.digest("hex");
 };
 
-/** What is compiled: ops/*.cu and table.cu for each activation dtype, as CMakeLists.txt has it, the rest once. */
+/**
+ * What is compiled: ops/*.cu and table.cu for each activation dtype, as CMakeLists.txt has it, the rest once. Files
+ * named hopper.cu are for one architecture, and are not interpreted.
+ */
 function compilations() {
   const files = readdirSync(sources, { recursive: true })
     .map((file) => file.replaceAll(path.sep, "/"))
-    .filter((file) => file.endsWith(".cu") && file !== "gemm/hopper.cu") // nothing but for sm_90a
+    .filter((file) => file.endsWith(".cu"))
     .sort();
   return files.flatMap((file) => {
     const stem = file.slice(0, -".cu".length).replaceAll("/", ".");
-    if (!file.startsWith("ops/") && file !== "table.cu") return [{ file, name: stem, definitions: [] }];
+    const architecture = `-arch=${isForHopper(stem) ? "compute_90a" : "compute_80"}`;
+    if (!file.startsWith("ops/") && file !== "table.cu")
+      return [{ file, name: stem, options: [architecture] }];
     return ["f32", "bf16"].map((real) => ({
       file,
       name: `${stem}.${real}`,
-      definitions: [`-DREAL=${real}`],
+      options: [architecture, `-DREAL=${real}`],
     }));
   });
 }
@@ -104,7 +112,7 @@ const hashesOf = (files) => Object.fromEntries(files.map((file) => [file, hashOf
  */
 export async function buildPtx(nvcc) {
   const version = spawnSync(nvcc, ["--version"], { encoding: "utf8" }).stdout;
-  const flags = ["-std=c++17", "-O3", "-arch=compute_80", "-ptx"];
+  const flags = ["-std=c++17", "-O3", "-ptx"];
   mkdirSync(ptxFolder, { recursive: true });
   const wanted = compilations();
   const names = new Set(wanted.map(({ name }) => name));
@@ -112,10 +120,10 @@ export async function buildPtx(nvcc) {
     if (file.endsWith(".ptx") && !names.has(file.slice(0, -".ptx".length)))
       rmSync(path.join(ptxFolder, file));
   }
-  await inParallel(wanted, async ({ file, name, definitions }) => {
+  await inParallel(wanted, async ({ file, name, options }) => {
     const ptx = path.join(ptxFolder, `${name}.ptx`);
     const record = path.join(ptxFolder, `${name}.json`);
-    const how = hashOf(version, ...flags, ...definitions);
+    const how = hashOf(version, ...flags, ...options);
     if (existsSync(ptx) && existsSync(record)) {
       const before = JSON.parse(readFileSync(record, "utf8"));
       const files = Object.keys(before.inputs);
@@ -125,7 +133,7 @@ export async function buildPtx(nvcc) {
     rmSync(record, { force: true });
     const rule = path.join(ptxFolder, `${name}.d`);
     const source = path.join(sources, file);
-    await output(nvcc, [...flags, ...definitions, "-MD", "-MF", rule, source, "-o", ptx]);
+    await output(nvcc, [...flags, ...options, "-MD", "-MF", rule, source, "-o", ptx]);
     const inputs = hashesOf(dependencies(readFileSync(rule, "utf8")));
     writeFileSync(record, JSON.stringify({ how, inputs }));
   });

@@ -11,6 +11,7 @@ export type ErrorCode =
   | "ERR_NO_DEVICE" // a device that is not there
   | "ERR_DEVICE" // tensors on different devices, or a device that failed
   | "ERR_CHECKPOINT" // a file that cannot be read or does not fit the model
+  | "ERR_DATA" // a data file that cannot be read, or a record of it that is malformed
   | "ERR_CANCELLED"; // the engine was shut down while work was pending
 
 /** Every error of this package. `code` is stable; the message says what was wrong, what is right and what came. */
@@ -44,6 +45,12 @@ export class ArgumentError extends TrainformerError {
 export class CheckpointError extends TrainformerError {
   constructor(message: string, options?: ErrorOptions) {
     super("ERR_CHECKPOINT", message, options);
+  }
+}
+
+export class DataError extends TrainformerError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_DATA", message, options);
   }
 }
 

@@ -145,7 +145,10 @@ function activationDtype(name: string, kernel: Kernel, values: OpValues): Dtype 
   return real ?? "f32";
 }
 
-/** Enqueues `kernel` with the arguments that its signature names. Inputs in a layout that it does not take are copied. */
+/**
+ * Enqueues `kernel` with the arguments that its signature names. What has a layout that it does not take is copied
+ * before, or after if it is an output.
+ */
 export function runKernel(kernel: Kernel, real: Dtype, values: OpValues): void {
   const { parameters } = kernel;
   let at = 0;
@@ -156,8 +159,7 @@ export function runKernel(kernel: Kernel, real: Dtype, values: OpValues): void {
       value.storage.check();
       if (parameter.kind !== "in") value.storage.version++;
       const end = writeTensor(parameter, value, at);
-      if (end < 0)
-        return runKernel(kernel, real, { ...values, [parameter.name]: inOrder(kernel, parameter, value) });
+      if (end < 0) return runInOrder(kernel, real, values, parameter, value);
       at = end;
     } else if (value === undefined) {
       if (!parameter.optional) throw new Error(`${kernel.name}: ${parameter.name} is missing`);
@@ -186,9 +188,18 @@ function writeTensor({ rank, strided }: KernelParameter, t: Tensor, at: number):
   return at;
 }
 
-function inOrder(kernel: Kernel, { kind, name }: KernelParameter, t: Tensor): Tensor {
-  if (kind === "in") return contiguousCopy(t);
-  throw new Error(`${kernel.name}: ${name} has a layout that cannot be written`);
+/** The same with a dense tensor in place of `t`. */
+function runInOrder(
+  kernel: Kernel,
+  real: Dtype,
+  values: OpValues,
+  { kind, name }: KernelParameter,
+  t: Tensor,
+): void {
+  if (kind === "acc") throw new Error(`${kernel.name}: ${name} has a layout that cannot be added to`);
+  const dense = kind === "in" ? contiguousCopy(t) : Tensor.empty(t.shape, t.dtype, t.device);
+  runKernel(kernel, real, { ...values, [name]: dense });
+  if (kind === "out") copyInto(dense, t);
 }
 
 /**
@@ -224,8 +235,13 @@ export function foldTo(rank: number, t: Tensor, strided = false): KernelView | u
 const copy = kernelNamed("copy");
 const copyIds = kernelNamed("copy_ids");
 
-/** Copies `from` to `to`, of the same shape and dtype, whatever the strides of either (the last axis of `to` dense). */
+/** Copies `from` to `to`, of the same shape and dtype, whatever the strides of either. */
 export function copyInto(from: Tensor, to: Tensor): void {
+  // The kernel writes rows without gaps: elements that have some are rows of one.
+  if (to.rank > 0 && to.shape.at(-1)! > 1 && to.strides.at(-1) !== 1) {
+    const columns = (t: Tensor) => new Tensor(t.storage, [...t.shape, 1], [...t.strides, 1], t.offset);
+    return copyInto(columns(from), columns(to));
+  }
   const kernel = from.dtype === "i32" ? copyIds : copy;
   const real = from.dtype === "bf16" ? "bf16" : "f32";
   to.storage.version++;

@@ -66,6 +66,8 @@ export interface OpCase {
   /** Kinks: a reference that is not differentiable there wants inputs at least this far from zero. */
   readonly awayFromZero?: number;
   readonly dtypes?: readonly ("f32" | "bf16")[];
+  /** "none": it has no gradient, and runs within noGrad(). */
+  readonly backward?: "none";
   /** What one call at these sizes must do at least, in f32. Without `backward`, that pass moves nothing. */
   work?(sizes: Inputs<Input>): { forward: Work; backward?: Work };
 }

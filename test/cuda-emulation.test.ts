@@ -54,6 +54,26 @@ const planted: Readonly<Record<string, Planted>> = {
   },
   missing_operand_fence: { message: /^product_bf16 .* no fence_async since/, at: "prim::product_bf16<" },
   missing_product_wait: { message: /^a block ends while product_bf16 /, at: "prim::product_bf16<" },
+  left_operand_not_named: {
+    message: /^product_bf16 .* product_fence was not told/,
+    at: "prim::product_bf16<false>(sums, ones",
+  },
+  left_operand_written_late: {
+    message: /^product_bf16 .* wrote registers of its left operand after product_fence/,
+    at: "prim::product_bf16<false>(sums, ones",
+  },
+  left_operand_written_under_way: {
+    message: /^product_bf16 .* is under way while thread \d+ .* writes registers of its left operand/,
+    at: "prim::product_bf16<false>(sums, ones",
+  },
+  tile_of_too_few_axes: {
+    message: /^load_tile .* 3 coordinates in a tensor of 4 axes/,
+    at: "prim::load_tile(begin, of_four, barrier, 0, 0, 0)",
+  },
+  tile_over_operand: {
+    message: /^load_tile .* overwrites what the product at .* reads/,
+    at: "prim::load_tile(begin, map, barrier, 0, 0, 0)",
+  },
 };
 const counted = ["bank_conflict", "uncoalesced_store", "vector_copy"];
 const all = [...Object.keys(planted), ...counted];

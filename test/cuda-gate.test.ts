@@ -21,7 +21,7 @@ test.skipIf(isSanitized)(
       skip(stderr.trim());
     }
     expect(status, stderr.slice(-8000)).toBe(0);
-    expect(Number(stdout.match(/^(\d+) kernels, sm_80 and sm_90: nothing/m)?.[1])).toBeGreaterThan(200);
+    expect(Number(stdout.match(/^(\d+) kernels, sm_80, sm_90, sm_90a: nothing/m)?.[1])).toBeGreaterThan(200);
   },
   1_800_000,
 );

@@ -34,7 +34,7 @@ interface Run {
   readonly copies?: "late" | "early";
   /** What the device says that it is. Default 80; else only `tiles` are called. */
   readonly capability?: 80 | 86 | 90;
-  /** Whether large products are those of gemm/hopper.cu. */
+  /** Whether large products are those of gemm/hopper.cu, and the forward pass of attention is attention/hopper.cu. */
   readonly hopper?: boolean;
 }
 const runs: readonly Run[] = [
@@ -42,11 +42,14 @@ const runs: readonly Run[] = [
   { module: "emulated", capability: 86 },
   { module: "emulated", capability: 90 },
   { module: "emulated", capability: 90, hopper: true },
+  { module: "emulated", order: "random", copies: "early", capability: 90, hopper: true },
   { module: "checked", order: "forward", copies: "late" },
   { module: "checked", order: "reverse", copies: "early" },
   { module: "checked", order: "random", copies: "late" },
   { module: "checked", order: "random", copies: "early", capability: 86 },
   { module: "checked", order: "reverse", copies: "late", capability: 90 },
+  { module: "checked", order: "forward", copies: "early", capability: 90, hopper: true },
+  { module: "checked", order: "reverse", copies: "late", capability: 90, hopper: true },
   { module: "checked", order: "random", copies: "late", capability: 90, hopper: true },
   { module: "ptx", copies: "late" },
   { module: "ptx", copies: "early" },
@@ -106,8 +109,8 @@ describe.skipIf(isSanitized || process.platform !== "linux" || process.arch !== 
     }
   }, 1_800_000);
 
-  /** Of the checked runs of all calls, which compute the same bits. */
-  const digests = new Set<string>();
+  /** Of the checked runs of the same calls on the same device, which compute the same bits. */
+  const digests = new Map<string, string>();
 
   test.for(
     runs.map(
@@ -123,15 +126,16 @@ describe.skipIf(isSanitized || process.platform !== "linux" || process.arch !== 
     if (each.module === "ptx" && whyNoPtx) skip(whyNoPtx);
     const { count, digest } = await runKernels(each, each.capability ? tiles : "");
     expect(count).toBeGreaterThan(each.capability ? 200 : 2000);
-    if (each.module !== "checked" || each.capability) return;
-    digests.add(digest);
-    expect(digests.size, "orders with different bits").toBe(1);
+    if (each.module !== "checked") return;
+    const device = `${each.capability} ${each.hopper}`;
+    expect(digest, "orders with different bits").toBe(digests.get(device) ?? digest);
+    digests.set(device, digest);
   });
 
   test.for(["emulated", "checked", "ptx"])("are all among them: %s", (module, { skip }) => {
     if (whyNoPtx) skip(whyNoPtx);
     const compiled = readdirSync(ptx)
-      .filter((file) => file.endsWith(".ptx"))
+      .filter((file) => (module === "ptx" ? /(?<!\.hopper)\.ptx$/ : /\.ptx$/).test(file)) // see scripts/cuda-ptx.mjs
       .flatMap((file) => [...readFileSync(path.join(ptx, file), "utf8").matchAll(/\.entry (\w+)/g)])
       .map(([, entry]) => entry!);
     expect(compiled.length).toBeGreaterThan(300);
@@ -139,17 +143,23 @@ describe.skipIf(isSanitized || process.platform !== "linux" || process.arch !== 
     expect(compiled.filter((entry) => !ran.has(entry))).toEqual([]);
   });
 
-  test.for([80, 86, 90] as const)(
-    "of tiles have no bank conflicts and read whole sectors: compute capability %d",
+  test.for([
+    [80, false],
+    [86, false],
+    [90, false],
+    [90, true],
+  ] as const)(
+    "of tiles have no bank conflicts and read whole sectors: compute capability %d, hopper %s",
     { timeout: 600_000 },
-    async (capability) => {
-      const file = path.join(temporary, `${capability}.jsonl`);
-      await runKernels({ module: "checked", capability }, " whole$", { TRAINFORMER_CUDA_STATS: file });
+    async ([capability, hopper]) => {
+      const file = path.join(temporary, `${capability} ${hopper}.jsonl`);
+      const env = { TRAINFORMER_CUDA_STATS: file };
+      await runKernels({ module: "checked", capability, hopper }, " whole$", env);
       const rows = readFileSync(file, "utf8")
         .trim()
         .split("\n")
         .map((row) => JSON.parse(row) as { line: string; space: string; cost: number; ideal: number })
-        .filter(({ line }) => /^(operand_tile|tiles|forward|dkv|dq)\.(h|cu):/.test(line));
+        .filter(({ line }) => /^(operand_tile|tiles|forward|dkv|dq|hopper)\.(h|cu):/.test(line));
       expect(rows.length).toBeGreaterThan(20);
       expect(rows.filter(({ cost, ideal }) => cost !== ideal)).toEqual([]);
     },

@@ -45,6 +45,7 @@ OPS: dict[str, Callable[..., Tensor]] = {
     "mul": torch.mul,
     "gelu": F.gelu,
     "silu": F.silu,
+    "tanh": torch.tanh,
     "softmax": lambda x: F.softmax(x, -1),
     "crossEntropy": lambda logits, targets: F.cross_entropy(logits.float(), targets),
     "embedding": F.embedding,

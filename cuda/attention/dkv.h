@@ -12,7 +12,7 @@
 #pragma once
 #include <type_traits>
 
-#include "problem.h"
+#include "masks.h"
 #include "tiles.h"
 
 namespace attention {
@@ -24,11 +24,11 @@ constexpr int dkv_shared_bytes() {
 }
 
 // A block has kOutputs of the kD columns of dk and dv.
-template <int kD, int kOutputs, int kTiles, int kQueries, int kWarps, bool kDropout, int kBlocks>
-__global__ void __launch_bounds__(kWarps * 32, kBlocks)
-    dkv_kernel(Problem the, Heads<const bf16> dy, Heads<const bf16> q, Heads<const bf16> k,
-               Heads<const bf16> v, const float* lse2, const float* delta, Heads<bf16> dk, Heads<bf16> dv,
-               Index q_step, Index dy_step, bool dk_in_chunks, bool dv_in_chunks) {
+template <int kD, int kOutputs, int kTiles, int kQueries, int kWarps, bool kDropout, class M>
+PRIMITIVE void find_dkv(const Problem& the, const M& masks, const Heads<const bf16>& dy,
+                        const Heads<const bf16>& q, const Heads<const bf16>& k, const Heads<const bf16>& v,
+                        const float* lse2, const float* delta, const Heads<bf16>& dk, const Heads<bf16>& dv,
+                        Index q_step, Index dy_step, bool dk_in_chunks, bool dv_in_chunks) {
   constexpr int kThreads = kWarps * 32, kWarpRows = kTiles * 16, kRows = kWarps * kWarpRows;
   constexpr int kRowBytes = Tile<kD>::kRowBytes, kParts = kD / kOutputs;
   constexpr std::uint32_t kTileBytes = kQueries * kRowBytes, kStatistics = 2 * kTileBytes,
@@ -64,7 +64,8 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
                       q_statistics = q_tile + kStatistics + lane % 4 * 8;
   float dk_sum[kTiles][kOutputs / 8][4] = {}, dv_sum[kTiles][kOutputs / 8][4] = {};
   std::uint32_t stage = 0;
-  int t, first_tile, n = 0;
+  int t, first_tile, n = 0, next = 0;  // next: where some tiles are hidden, the one to be walked after t
+  const std::uint8_t* tiles = nullptr;
   const char *q_from = nullptr, *dy_from = nullptr;
   const float* statistics_from = nullptr;
 
@@ -72,13 +73,19 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
     constexpr bool kMasked = decltype(masked)::value;
     prim::copy_async_wait<0>();
     __syncthreads();  // the tiles of this step are here, and every warp is done with those of the last one
-    if (t > first_tile) {
-      const std::uint32_t next = kStage - stage;
-      loader.load(q_tile + next, q_from, q_step);
-      loader.load(q_tile + kTileBytes + next, dy_from, dy_step);
-      statistics_from -= kQueries;
+    if (M::kAny ? next >= first_tile : t > first_tile) {
+      if constexpr (M::kAny) {
+        const auto [part, j0, b, g] = place();
+        const int h = g * (the.H / the.G) + n;
+        q_from = loader.start(q.at(b, h, Index{next} * kQueries), 2 * q.row);
+        dy_from = loader.start(dy.at(b, h, Index{next} * kQueries), 2 * dy.row);
+      }
+      const std::uint32_t other = kStage - stage;
+      loader.load(q_tile + other, q_from, q_step);
+      loader.load(q_tile + kTileBytes + other, dy_from, dy_step);
+      statistics_from -= M::kAny ? (t - next) * kQueries : kQueries;
       if (loads_statistics)
-        prim::copy_async16(q_tile + kStatistics + prim::fresh_thread() * 16 + next, statistics_from);
+        prim::copy_async16(q_tile + kStatistics + prim::fresh_thread() * 16 + other, statistics_from);
     }
     prim::copy_async_commit();
     const int i0 = t * kQueries, lane = prim::fresh_thread() % 32;
@@ -87,6 +94,56 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
                      i0 < the.seeing_until(j_warp + kWarpRows - 1))) {
       float s[kTiles][kQueries / 8][4] = {}, dp[kTiles][kQueries / 8][4] = {};
       multiply_rows<kD, kTiles, kQueries>(s, key_rows, q_columns + stage);
+      if constexpr (M::kAny) {
+        const auto [part, j0, b, g] = place();
+        const int first_key = j_warp + lane / 4, first_query = i0 + lane % 4 * 2;
+        if (masks.slopes) {
+          const float slope = masks.slope(g * (the.H / the.G) + n) / the.scale;
+          const float from = static_cast<float>(first_key - first_query - the.S + the.T);
+          UNROLL
+          for (int r = 0; r < kTiles; ++r) {
+            UNROLL
+            for (int i = 0; i < kQueries / 8; ++i) {
+              UNROLL
+              for (int e = 0; e < 4; ++e)
+                s[r][i][e] = fmaf(slope, from + (r * 16 + e / 2 * 8 - i * 8 - e % 2), s[r][i][e]);
+            }
+          }
+        }
+        if (masks.starts) {
+          UNROLL
+          for (int i = 0; i < kQueries / 8; ++i) {
+            UNROLL
+            for (int e = 0; e < 4; ++e) {
+              const int query = first_query + i * 8 + e % 2,
+                        start = query < the.T ? masks.start(b, query) : 0;
+              UNROLL
+              for (int r = 0; r < kTiles; ++r)
+                if (first_key + r * 16 + e / 2 * 8 < start) s[r][i][e] = -kInfinity;
+            }
+          }
+        }
+        if (tiles[t] == kMixed) {
+          UNROLL
+          for (int r = 0; r < kTiles; ++r) {
+            UNROLL
+            for (int half = 0; half < 2; ++half) {
+              const int j = first_key + r * 16 + half * 8;
+              const std::int32_t* const column = masks.blocks + j / masks.block_size * masks.blocks_column;
+              int block = first_query / masks.block_size, end = (block + 1) * masks.block_size - first_query;
+              UNROLL
+              for (int i = 0; i < kQueries / 8; ++i) {
+                UNROLL
+                for (int e = 0; e < 2; ++e) {
+                  for (; i * 8 + e >= end; end += masks.block_size) ++block;
+                  if (j < the.S && first_query + i * 8 + e < the.T && column[block * masks.blocks_row] == 0)
+                    s[r][i][2 * half + e] = -kInfinity;
+                }
+              }
+            }
+          }
+        }
+      }
       UNROLL
       for (int i = 0; i < kQueries / 8; ++i) {
         const uint2 pair = prim::load_shared8(q_statistics + stage + i * 32);
@@ -146,8 +203,12 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
     const int until = last < j0 ? 0 : the.seeing_until(last), whole_until = the.seeing_until(j0);
     const Walk walk(most(0, the.first_seeing(j0)), least(the.T, until), the.first_seeing(last),
                     whole_until >= the.T ? padded : whole_until, kQueries);
-    if (walk.first >= walk.end) break;
     t = walk.end - 1, first_tile = walk.first;
+    if constexpr (M::kAny) {
+      tiles = masks.walk_of(b, j0 / kRows);
+      t = tile_from(tiles, t, first_tile);
+    }
+    if (t < first_tile) break;
     const int thread = prim::fresh_thread(), h = g * (the.H / the.G) + n, rows = the.T - t * kQueries;
     const TileLoader<kD, kQueries, kThreads> first(thread, the.D);
     q_from = first.start(q.at(b, h, Index{t} * kQueries), 2 * q.row);
@@ -158,8 +219,15 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
     first.load(q_tile + kTileBytes + stage, dy_from, dy_step, rows);
     if (loads_statistics) prim::copy_async16(q_tile + kStatistics + thread * 16 + stage, statistics_from);
     prim::copy_async_commit();
-    walk.run(
-        t, [&] { step(std::true_type{}); }, [&] { step(std::false_type{}); });
+    if constexpr (M::kAny) {
+      for (; t >= first_tile; t = next) {
+        next = tile_from(tiles, t - 1, first_tile);
+        step(std::true_type{});
+      }
+    } else {
+      walk.run(
+          t, [&] { step(std::true_type{}); }, [&] { step(std::false_type{}); });
+    }
   }
 
   prim::copy_async_wait<0>();
@@ -184,6 +252,25 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
                            {dv.at(b, g, j) + part, dv.row, the.S - j, the.D - part, dv_in_chunks}, lane);
     }
   }
+}
+
+template <int kD, int kOutputs, int kTiles, int kQueries, int kWarps, bool kDropout, int kBlocks>
+__global__ void __launch_bounds__(kWarps * 32, kBlocks)
+    dkv_kernel(Problem the, Heads<const bf16> dy, Heads<const bf16> q, Heads<const bf16> k,
+               Heads<const bf16> v, const float* lse2, const float* delta, Heads<bf16> dk, Heads<bf16> dv,
+               Index q_step, Index dy_step, bool dk_in_chunks, bool dv_in_chunks) {
+  find_dkv<kD, kOutputs, kTiles, kQueries, kWarps, kDropout>(the, NoMasks{}, dy, q, k, v, lse2, delta, dk, dv,
+                                                             q_step, dy_step, dk_in_chunks, dv_in_chunks);
+}
+
+template <int kD, int kOutputs, int kTiles, int kQueries, int kWarps, int kBlocks>
+__global__ void __launch_bounds__(kWarps * 32, kBlocks)
+    masked_dkv_kernel(Problem the, Masks masks, Heads<const bf16> dy, Heads<const bf16> q,
+                      Heads<const bf16> k, Heads<const bf16> v, const float* lse2, const float* delta,
+                      Heads<bf16> dk, Heads<bf16> dv, Index q_step, Index dy_step, bool dk_in_chunks,
+                      bool dv_in_chunks) {
+  find_dkv<kD, kOutputs, kTiles, kQueries, kWarps, true>(the, masks, dy, q, k, v, lse2, delta, dk, dv, q_step,
+                                                         dy_step, dk_in_chunks, dv_in_chunks);
 }
 
 }  // namespace attention

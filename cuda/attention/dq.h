@@ -5,7 +5,7 @@
 #pragma once
 #include <type_traits>
 
-#include "problem.h"
+#include "masks.h"
 #include "tiles.h"
 
 namespace attention {
@@ -15,11 +15,11 @@ constexpr int dq_shared_bytes() {
   return 2 * (kWarps * kTiles * 16 + 2 * kKeys) * Tile<kD>::kRowBytes;
 }
 
-template <int kD, int kTiles, int kKeys, int kWarps, bool kHoldQueries, bool kDropout, int kBlocks>
-__global__ void __launch_bounds__(kWarps * 32, kBlocks)
-    dq_kernel(Problem the, Heads<const bf16> dy, Heads<const bf16> q, Heads<const bf16> k,
-              Heads<const bf16> v, const float* lse2, const float* delta, Heads<bf16> dq, Index k_step,
-              Index v_step, bool dq_in_chunks) {
+template <int kD, int kTiles, int kKeys, int kWarps, bool kHoldQueries, bool kDropout, class M>
+PRIMITIVE void find_dq(const Problem& the, const M& masks, const Heads<const bf16>& dy,
+                       const Heads<const bf16>& q, const Heads<const bf16>& k, const Heads<const bf16>& v,
+                       const float* lse2, const float* delta, const Heads<bf16>& dq, Index k_step,
+                       Index v_step, bool dq_in_chunks) {
   constexpr int kThreads = kWarps * 32, kWarpRows = kTiles * 16, kRows = kWarps * kWarpRows;
   constexpr int kRowBytes = Tile<kD>::kRowBytes;
   constexpr std::uint32_t kTileBytes = kKeys * kRowBytes, kStage = 2 * kTileBytes;
@@ -35,7 +35,12 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
   const int keys = the.keys(head / the.H);
   const Walk walk(the.first_seen(i0), the.seen_until(keys, i_last), the.first_seen(i_last),
                   the.seen_until(keys, i0), kKeys);
-  int t = walk.end - 1;
+  int t = walk.end - 1, next = 0;  // next: where some tiles are hidden, the one to be walked after t
+  const std::uint8_t* tiles = nullptr;
+  if constexpr (M::kAny) {
+    tiles = masks.walk_of(head / the.H, i0 / kRows);
+    t = tile_from(tiles, t, walk.first);
+  }
 
   const TileLoader<kD, kKeys, kThreads> loader(threadIdx.x, the.D);
   const char *k_from, *v_from;
@@ -81,10 +86,15 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
     constexpr bool kMasked = decltype(masked)::value;
     prim::copy_async_wait<0>();
     __syncthreads();  // the tiles of this step are here, and every warp is done with those of the last one
-    if (t > walk.first) {
-      const std::uint32_t next = kStage - stage;
-      loader.load(k_tile + next, k_from, k_step);
-      loader.load(k_tile + kTileBytes + next, v_from, v_step);
+    if (M::kAny ? next >= walk.first : t > walk.first) {
+      if constexpr (M::kAny) {
+        const int head = prim::fresh_block_x() / blocks, b = head / the.H, g = head % the.H / (the.H / the.G);
+        k_from = loader.start(k.at(b, g, Index{next} * kKeys), 2 * k.row);
+        v_from = loader.start(v.at(b, g, Index{next} * kKeys), 2 * v.row);
+      }
+      const std::uint32_t other = kStage - stage;
+      loader.load(k_tile + other, k_from, k_step);
+      loader.load(k_tile + kTileBytes + other, v_from, v_step);
     }
     prim::copy_async_commit();
     const int j0 = t * kKeys, lane = prim::fresh_thread() % 32;
@@ -105,7 +115,10 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
         UNROLL
         for (int half = 0; half < 2; ++half) {
           const int place = i_warp + r * 16 + half * 8 + lane / 4 + the.S - the.T, start = j0 + lane % 4 * 2;
-          const int first = place - the.behind - start, until = least(keys, place + the.ahead + 1) - start;
+          int first = place - the.behind - start, until = least(keys, place + the.ahead + 1) - start;
+          if constexpr (M::kAny)
+            first = most(first, mask_row(the, masks, prim::fresh_block_x() / blocks, place - the.S + the.T,
+                                         start, tiles[t] == kMixed, until, s[r], half));
           UNROLL
           for (int j = 0; j < kKeys / 8; ++j) {
             std::uint32_t row = 0;
@@ -129,8 +142,15 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
     }
     stage = kStage - stage;
   };
-  walk.run(
-      t, [&] { step(std::true_type{}); }, [&] { step(std::false_type{}); });
+  if constexpr (M::kAny) {
+    for (; t >= walk.first; t = next) {
+      next = tile_from(tiles, t - 1, walk.first);
+      step(std::true_type{});
+    }
+  } else {
+    walk.run(
+        t, [&] { step(std::true_type{}); }, [&] { step(std::false_type{}); });
+  }
 
   prim::copy_async_wait<0>();
   __syncthreads();
@@ -146,6 +166,24 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
                      {dq.at(b, h, i), dq.row, the.T - i, the.D, dq_in_chunks}, lane);
     }
   }
+}
+
+template <int kD, int kTiles, int kKeys, int kWarps, bool kHoldQueries, bool kDropout, int kBlocks>
+__global__ void __launch_bounds__(kWarps * 32, kBlocks)
+    dq_kernel(Problem the, Heads<const bf16> dy, Heads<const bf16> q, Heads<const bf16> k,
+              Heads<const bf16> v, const float* lse2, const float* delta, Heads<bf16> dq, Index k_step,
+              Index v_step, bool dq_in_chunks) {
+  find_dq<kD, kTiles, kKeys, kWarps, kHoldQueries, kDropout>(the, NoMasks{}, dy, q, k, v, lse2, delta, dq,
+                                                             k_step, v_step, dq_in_chunks);
+}
+
+template <int kD, int kTiles, int kKeys, int kWarps, bool kHoldQueries, int kBlocks>
+__global__ void __launch_bounds__(kWarps * 32, kBlocks)
+    masked_dq_kernel(Problem the, Masks masks, Heads<const bf16> dy, Heads<const bf16> q, Heads<const bf16> k,
+                     Heads<const bf16> v, const float* lse2, const float* delta, Heads<bf16> dq, Index k_step,
+                     Index v_step, bool dq_in_chunks) {
+  find_dq<kD, kTiles, kKeys, kWarps, kHoldQueries, true>(the, masks, dy, q, k, v, lse2, delta, dq, k_step,
+                                                         v_step, dq_in_chunks);
 }
 
 }  // namespace attention

@@ -7,7 +7,7 @@
 // the block; the weights of a row pass from the lanes that made them to the eight that need them through
 // shared memory.
 #pragma once
-#include "problem.h"
+#include "masks.h"
 
 namespace attention {
 
@@ -115,10 +115,35 @@ PRIMITIVE bool sees(const Problem& the, int keys, int i, int j) {
   return j < keys && offset <= the.ahead && -offset <= the.behind;
 }
 
-template <int kD, int kThreads, int kRows, int kColumns>
-__global__ void __launch_bounds__(kThreads, 2)
-    f32_forward_kernel(Problem the, Heads<const float> q, Heads<const float> k, Heads<const float> v,
-                       Heads<float> y, Heads<float> lse) {
+// What is left of the tile at `walked` for the rows from `own` on, which a block owns.
+template <class Tile, class M>
+PRIMITIVE std::uint8_t tile_state(const M& masks, int b, int own, int walked) {
+  if constexpr (M::kAny)
+    return masks.walk_of(b, own / Tile::kOwn)[walked / Tile::kWalked];
+  else
+    return kShown;
+}
+
+// The score of query i and key j, from their product, to the base 2; −∞ if it is hidden. `tile`: what the
+// tile has.
+template <class M>
+PRIMITIVE float exponent(const Problem& the, const M& masks, std::uint8_t tile, int keys, int head, int i,
+                         int j, float product) {
+  if (!sees(the, keys, i, j)) return -kInfinity;
+  float x = product * the.scale_log2;
+  if constexpr (M::kAny) {
+    if (i < the.T) {
+      if (j < masks.start(head / the.H, i) || (tile == kMixed && !masks.shows(i, j))) return -kInfinity;
+      x += masks.slope(head % the.H) * kLog2e * static_cast<float>(j - (i + the.S - the.T));
+    }
+  }
+  return x;
+}
+
+template <int kD, int kThreads, int kRows, int kColumns, class M>
+PRIMITIVE void f32_attend(const Problem& the, const M& masks, const Heads<const float>& q,
+                          const Heads<const float>& k, const Heads<const float>& v, const Heads<float>& y,
+                          const Heads<float>& lse) {
   using Tile = F32Tile<kD, kThreads, kRows, kColumns>;
   DYNAMIC_SHARED(shared);
   float *const q_tile = reinterpret_cast<float*>(shared), *const k_tile = q_tile + Tile::kOwnFloats,
@@ -133,6 +158,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   UNROLL
   for (int r = 0; r < kRows; ++r) reference[r] = -1e30f;
   for (int j0 = the.first_seen(i0) / Tile::kWalked * Tile::kWalked; j0 < until; j0 += Tile::kWalked) {
+    const std::uint8_t tile = tile_state<Tile>(masks, b, i0, j0);
+    if (M::kAny && tile == kHidden) continue;
     __syncthreads();
     Tile::load(k_tile, k.at(b, g, j0), k.row, Tile::kWalked, keys - j0, the.D);
     Tile::load(v_tile, v.at(b, g, j0), v.row, Tile::kWalked, keys - j0, the.D);
@@ -145,7 +172,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       float now = reference[r];
       UNROLL
       for (int c = 0; c < kColumns; ++c) {
-        s[r][c] = sees(the, keys, i, j0 + Tile::column(c)) ? s[r][c] * the.scale_log2 : -kInfinity;
+        s[r][c] = exponent(the, masks, tile, keys, head, i, j0 + Tile::column(c), s[r][c]);
         now = fmaxf(now, s[r][c]);
       }
       now = Tile::greatest(now);
@@ -175,11 +202,11 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
-template <int kD, int kThreads, int kRows, int kColumns>
-__global__ void __launch_bounds__(kThreads, 2)
-    f32_dkv_kernel(Problem the, Heads<const float> dy, Heads<const float> q, Heads<const float> k,
-                   Heads<const float> v, const float* lse2, const float* delta, Heads<float> dk,
-                   Heads<float> dv) {
+template <int kD, int kThreads, int kRows, int kColumns, class M>
+PRIMITIVE void f32_find_dkv(const Problem& the, const M& masks, const Heads<const float>& dy,
+                            const Heads<const float>& q, const Heads<const float>& k,
+                            const Heads<const float>& v, const float* lse2, const float* delta,
+                            const Heads<float>& dk, const Heads<float>& dv) {
   using Tile = F32Tile<kD, kThreads, kRows, kColumns>;
   DYNAMIC_SHARED(shared);
   float *const k_tile = reinterpret_cast<float*>(shared), *const v_tile = k_tile + Tile::kOwnFloats,
@@ -197,6 +224,8 @@ __global__ void __launch_bounds__(kThreads, 2)
     const int head = b * the.H + h;
     const Index statistics = Index{head} * (ceil_div(the.T, kTimePadding) * kTimePadding);
     for (int i0 = first; i0 < until; i0 += Tile::kWalked) {
+      const std::uint8_t tile = tile_state<Tile>(masks, b, j0, i0);
+      if (M::kAny && tile == kHidden) continue;
       __syncthreads();
       Tile::load(q_tile, q.at(b, h, i0), q.row, Tile::kWalked, the.T - i0, the.D);
       Tile::load(dy_tile, dy.at(b, h, i0), dy.row, Tile::kWalked, the.T - i0, the.D);
@@ -211,7 +240,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         UNROLL
         for (int r = 0; r < kRows; ++r) {
           const int j = j0 + Tile::row(r);
-          const float w = sees(the, keys, i, j) ? exp2f(p[r][c] * the.scale_log2 - level) : 0;
+          const float w = exp2f(exponent(the, masks, tile, keys, head, i, j, p[r][c]) - level);
           const bool keep = !the.dropout.on || the.dropout.keeps(the.weight(head, i, j));
           p[r][c] = keep ? w : 0;
           ds[r][c] = w * ((keep ? ds[r][c] * the.dropout.scale : 0) - mean);
@@ -233,10 +262,11 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
-template <int kD, int kThreads, int kRows, int kColumns>
-__global__ void __launch_bounds__(kThreads, 2)
-    f32_dq_kernel(Problem the, Heads<const float> dy, Heads<const float> q, Heads<const float> k,
-                  Heads<const float> v, const float* lse2, const float* delta, Heads<float> dq) {
+template <int kD, int kThreads, int kRows, int kColumns, class M>
+PRIMITIVE void f32_find_dq(const Problem& the, const M& masks, const Heads<const float>& dy,
+                           const Heads<const float>& q, const Heads<const float>& k,
+                           const Heads<const float>& v, const float* lse2, const float* delta,
+                           const Heads<float>& dq) {
   using Tile = F32Tile<kD, kThreads, kRows, kColumns>;
   DYNAMIC_SHARED(shared);
   float *const q_tile = reinterpret_cast<float*>(shared), *const dy_tile = q_tile + Tile::kOwnFloats,
@@ -256,6 +286,8 @@ __global__ void __launch_bounds__(kThreads, 2)
     level[r] = lse2[at], mean[r] = delta[at];
   }
   for (int j0 = the.first_seen(i0) / Tile::kWalked * Tile::kWalked; j0 < until; j0 += Tile::kWalked) {
+    const std::uint8_t tile = tile_state<Tile>(masks, b, i0, j0);
+    if (M::kAny && tile == kHidden) continue;
     __syncthreads();
     Tile::load(k_tile, k.at(b, g, j0), k.row, Tile::kWalked, keys - j0, the.D);
     Tile::load(v_tile, v.at(b, g, j0), v.row, Tile::kWalked, keys - j0, the.D);
@@ -269,7 +301,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       UNROLL
       for (int c = 0; c < kColumns; ++c) {
         const int j = j0 + Tile::column(c);
-        const float w = sees(the, keys, i, j) ? exp2f(p[r][c] * the.scale_log2 - level[r]) : 0;
+        const float w = exp2f(exponent(the, masks, tile, keys, head, i, j, p[r][c]) - level[r]);
         const bool keep = !the.dropout.on || the.dropout.keeps(the.weight(head, i, j));
         ds[r][c] = w * ((keep ? ds[r][c] * the.dropout.scale : 0) - mean[r]);
       }
@@ -283,6 +315,48 @@ __global__ void __launch_bounds__(kThreads, 2)
     const int i = i0 + Tile::row(r);
     if (i < the.T) Tile::store_row(dq.at(b, h, i), dq_sum[r], the.query_scale, the.D);
   }
+}
+
+template <int kD, int kThreads, int kRows, int kColumns>
+__global__ void __launch_bounds__(kThreads, 2)
+    f32_forward_kernel(Problem the, Heads<const float> q, Heads<const float> k, Heads<const float> v,
+                       Heads<float> y, Heads<float> lse) {
+  f32_attend<kD, kThreads, kRows, kColumns>(the, NoMasks{}, q, k, v, y, lse);
+}
+template <int kD, int kThreads, int kRows, int kColumns>
+__global__ void __launch_bounds__(kThreads, 2)
+    masked_f32_forward_kernel(Problem the, Masks masks, Heads<const float> q, Heads<const float> k,
+                              Heads<const float> v, Heads<float> y, Heads<float> lse) {
+  f32_attend<kD, kThreads, kRows, kColumns>(the, masks, q, k, v, y, lse);
+}
+
+template <int kD, int kThreads, int kRows, int kColumns>
+__global__ void __launch_bounds__(kThreads, 2)
+    f32_dkv_kernel(Problem the, Heads<const float> dy, Heads<const float> q, Heads<const float> k,
+                   Heads<const float> v, const float* lse2, const float* delta, Heads<float> dk,
+                   Heads<float> dv) {
+  f32_find_dkv<kD, kThreads, kRows, kColumns>(the, NoMasks{}, dy, q, k, v, lse2, delta, dk, dv);
+}
+template <int kD, int kThreads, int kRows, int kColumns>
+__global__ void __launch_bounds__(kThreads, 2)
+    masked_f32_dkv_kernel(Problem the, Masks masks, Heads<const float> dy, Heads<const float> q,
+                          Heads<const float> k, Heads<const float> v, const float* lse2, const float* delta,
+                          Heads<float> dk, Heads<float> dv) {
+  f32_find_dkv<kD, kThreads, kRows, kColumns>(the, masks, dy, q, k, v, lse2, delta, dk, dv);
+}
+
+template <int kD, int kThreads, int kRows, int kColumns>
+__global__ void __launch_bounds__(kThreads, 2)
+    f32_dq_kernel(Problem the, Heads<const float> dy, Heads<const float> q, Heads<const float> k,
+                  Heads<const float> v, const float* lse2, const float* delta, Heads<float> dq) {
+  f32_find_dq<kD, kThreads, kRows, kColumns>(the, NoMasks{}, dy, q, k, v, lse2, delta, dq);
+}
+template <int kD, int kThreads, int kRows, int kColumns>
+__global__ void __launch_bounds__(kThreads, 2)
+    masked_f32_dq_kernel(Problem the, Masks masks, Heads<const float> dy, Heads<const float> q,
+                         Heads<const float> k, Heads<const float> v, const float* lse2, const float* delta,
+                         Heads<float> dq) {
+  f32_find_dq<kD, kThreads, kRows, kColumns>(the, masks, dy, q, k, v, lse2, delta, dq);
 }
 
 }  // namespace attention

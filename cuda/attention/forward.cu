@@ -22,6 +22,7 @@ void run_forward(const Problem& the, const Heads<const bf16>& q, const Heads<con
 
 void forward(const Problem& the, Heads<const bf16> q, Heads<const bf16> k, Heads<const bf16> v, Heads<bf16> y,
              Heads<float> lse) {
+  if (run_on_hopper(the, q, k, v, y, lse)) return;
   // Sixteen rows a warp take half the shared memory and fewer registers: where a processor has room for only
   // one block of thirty-two (compute capability 8.6, 8.9, 12.0), and where dropout needs registers too.
   const bool is_small = cuda::context().shared_bytes < std::size_t{128} << 10;

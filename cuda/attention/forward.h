@@ -11,7 +11,7 @@
 #pragma once
 #include <type_traits>
 
-#include "problem.h"
+#include "masks.h"
 #include "tiles.h"
 
 namespace attention {
@@ -21,11 +21,10 @@ constexpr int forward_shared_bytes() {
   return (kWarps * kTiles * 16 + 2 * kStages * kKeys) * Tile<kD>::kRowBytes;
 }
 
-template <int kD, int kTiles, int kKeys, int kWarps, int kStages, bool kHoldQueries, bool kDropout,
-          int kBlocks>
-__global__ void __launch_bounds__(kWarps * 32, kBlocks)
-    forward_kernel(Problem the, Heads<const bf16> q, Heads<const bf16> k, Heads<const bf16> v, Heads<bf16> y,
-                   Heads<float> lse, Index k_step, Index v_step, bool y_in_chunks) {
+template <int kD, int kTiles, int kKeys, int kWarps, int kStages, bool kHoldQueries, bool kDropout, class M>
+PRIMITIVE void attend(const Problem& the, const M& masks, const Heads<const bf16>& q,
+                      const Heads<const bf16>& k, const Heads<const bf16>& v, const Heads<bf16>& y,
+                      const Heads<float>& lse, Index k_step, Index v_step, bool y_in_chunks) {
   constexpr int kThreads = kWarps * 32, kWarpRows = kTiles * 16, kRows = kWarps * kWarpRows;
   constexpr int kRowBytes = Tile<kD>::kRowBytes;
   constexpr std::uint32_t kTileBytes = kKeys * kRowBytes;
@@ -42,7 +41,12 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
   const int i_last = least(i0 + kRows, the.T) - 1;
   const Walk walk(the.first_seen(i0), the.seen_until(keys, i_last), the.first_seen(i_last),
                   the.seen_until(keys, i0), kKeys);
-  int t = walk.end - 1;
+  int t = walk.end - 1, next = 0;  // next: where some tiles are hidden, the one to be walked after t
+  const std::uint8_t* tiles = nullptr;
+  if constexpr (M::kAny) {
+    tiles = masks.walk_of(head / the.H, i0 / kRows);
+    t = tile_from(tiles, t, walk.first);
+  }
 
   const TileLoader<kD, kKeys, kThreads> loader(threadIdx.x, the.D);
   const char *k_from, *v_from;
@@ -73,17 +77,26 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
   UNROLL
   for (int r = 0; r < kTiles; ++r) reference[r][0] = reference[r][1] = kLowest;
   std::uint32_t stage = 0;
+  // Moves on to tile n of k and v.
+  const auto go_to = [&](int n) {
+    const int head = prim::fresh_block_x() / blocks, b = head / the.H, g = head % the.H / (the.H / the.G);
+    k_from = loader.start(k.at(b, g, Index{n} * kKeys), 2 * k.row);
+    v_from = loader.start(v.at(b, g, Index{n} * kKeys), 2 * v.row);
+  };
 
   const auto step = [&](auto masked) {
     constexpr bool kMasked = decltype(masked)::value;
     prim::copy_async_wait<0>();
     __syncthreads();  // the tiles of this step are here, and every warp is done with those of the last one
+    const bool goes_on = M::kAny ? next >= walk.first : t > walk.first;
     if (kStages == 2) {
-      if (t > walk.first) {
+      if (goes_on) {
+        if (M::kAny) go_to(next);
         loader.load(k_tile + (stage ^ kTileBytes), k_from, k_step);
         loader.load(v_tile + (stage ^ kTileBytes), v_from, v_step);
       }
     } else if (kMasked) {
+      if (M::kAny) go_to(t);
       const TileLoader<kD, kKeys, kThreads> ragged(prim::fresh_thread(), the.D);
       ragged.load(v_tile, v_from, v_step, keys - t * kKeys);
     } else {
@@ -99,7 +112,10 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
     if (kStages == 1) {
       prim::copy_async_wait<0>();
       __syncthreads();
-      if (t > walk.first) loader.load(k_tile, k_from, k_step);
+      if (goes_on) {
+        if (M::kAny) go_to(next);
+        loader.load(k_tile, k_from, k_step);
+      }
       prim::copy_async_commit();
     }
     if (sees) {
@@ -122,7 +138,10 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
           for (int half = 0; half < 2; ++half) {
             const int place = i_warp + r * 16 + lane / 4 + half * 8 + the.S - the.T,
                       start = j0 + lane % 4 * 2;
-            const int first = place - the.behind - start, until = least(keys, place + the.ahead + 1) - start;
+            int first = place - the.behind - start, until = least(keys, place + the.ahead + 1) - start;
+            if constexpr (M::kAny)
+              first = most(first, mask_row(the, masks, prim::fresh_block_x() / blocks, place - the.S + the.T,
+                                           start, tiles[t] == kMixed, until, s[r], half));
             UNROLL
             for (int j = 0; j < kKeys / 8; ++j) {
               UNROLL
@@ -178,8 +197,15 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
     }
     if (kStages == 2) stage ^= kTileBytes;
   };
-  walk.run(
-      t, [&] { step(std::true_type{}); }, [&] { step(std::false_type{}); });
+  if constexpr (M::kAny) {
+    for (; t >= walk.first; t = next) {
+      next = tile_from(tiles, t - 1, walk.first);
+      step(std::true_type{});
+    }
+  } else {
+    walk.run(
+        t, [&] { step(std::true_type{}); }, [&] { step(std::false_type{}); });
+  }
 
   prim::copy_async_wait<0>();
   __syncthreads();
@@ -203,6 +229,24 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks)
     store_rows<kD>(q_tile + (last_warp * kTiles + r) * 16 * kRowBytes, o[r], weight,
                    {y.at(b, h, i), y.row, the.T - i, the.D, y_in_chunks}, last_lane);
   }
+}
+
+template <int kD, int kTiles, int kKeys, int kWarps, int kStages, bool kHoldQueries, bool kDropout,
+          int kBlocks>
+__global__ void __launch_bounds__(kWarps * 32, kBlocks)
+    forward_kernel(Problem the, Heads<const bf16> q, Heads<const bf16> k, Heads<const bf16> v, Heads<bf16> y,
+                   Heads<float> lse, Index k_step, Index v_step, bool y_in_chunks) {
+  attend<kD, kTiles, kKeys, kWarps, kStages, kHoldQueries, kDropout>(the, NoMasks{}, q, k, v, y, lse, k_step,
+                                                                     v_step, y_in_chunks);
+}
+
+template <int kD, int kTiles, int kKeys, int kWarps, int kStages, bool kHoldQueries, int kBlocks>
+__global__ void __launch_bounds__(kWarps * 32, kBlocks)
+    masked_forward_kernel(Problem the, Masks masks, Heads<const bf16> q, Heads<const bf16> k,
+                          Heads<const bf16> v, Heads<bf16> y, Heads<float> lse, Index k_step, Index v_step,
+                          bool y_in_chunks) {
+  attend<kD, kTiles, kKeys, kWarps, kStages, kHoldQueries, true>(the, masks, q, k, v, y, lse, k_step, v_step,
+                                                                 y_in_chunks);
 }
 
 }  // namespace attention

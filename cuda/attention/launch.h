@@ -22,4 +22,10 @@ bool in_chunks(const Heads<T>& x, const Problem& the) {
          is_multiple(x.batch, kChunk) && is_multiple(reinterpret_cast<std::uintptr_t>(x.data), 16);
 }
 
+// The forward pass by the kernels of hopper.cu. False, and nothing was done, where they do not serve: they
+// are for capability 9.0 where the context asks for them, 32 < D ≤ 128, T ≥ 64, S > 0, and rows of heads of
+// q, k and v that lie in the order [B, T, H, D] (each stride a whole multiple of the next).
+bool run_on_hopper(const Problem& the, const Heads<const bf16>& q, const Heads<const bf16>& k,
+                   const Heads<const bf16>& v, const Heads<bf16>& y, const Heads<float>& lse);
+
 }  // namespace attention

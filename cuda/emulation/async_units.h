@@ -12,9 +12,10 @@ namespace emulation {
 struct TileCopy {
   TensorMap map;
   std::uint32_t to, barrier;
-  int at[3];
+  int at[4];
   const void* pc;
-  std::uint32_t bytes() const { return map.box[0] * map.box[1] * 2; }
+  std::uint32_t rows() const { return map.box[1] * map.box[2] * (map.rank == 4 ? map.box[3] : 1); }
+  std::uint32_t bytes() const { return map.box[0] * rows() * 2; }
 };
 
 // Threads that wait for the same.
@@ -32,6 +33,8 @@ struct BarrierWait {
 };
 
 constexpr unsigned kWarpgroup = 128, kProductM = 64, kProductN = 256, kProductK = 16;
+constexpr int kFragment = 4;        // words of a left operand that a thread holds
+constexpr int kMaxRegisters = 256;  // of a thread
 
 // The sums of products under way. (No vectors of numbers in this file: the checked build might link those of
 // the kernels, whose accesses are checked.)
@@ -56,18 +59,33 @@ struct ProductOperand {
   }
   bool overlaps(std::uint32_t begin, std::uint32_t end) const;
 };
+// A left operand in registers: where each thread of the warpgroup has its words, and what they are.
+struct RegisterOperand {
+  const std::uint32_t* registers[kWarpgroup];
+  std::uint32_t values[kWarpgroup][kFragment];
+};
 struct Product {
   ProductOperand a, b;
+  std::unique_ptr<RegisterOperand> held;  // in the place of a
   ProductSums* sums;
+  bool adds;
   bool done;
   const void* pc;
+};
+// What a thread told product_fence.
+struct FencedRegisters {
+  const std::uint32_t* registers;
+  int count;
+  std::uint32_t values[kMaxRegisters];
 };
 struct Warpgroup {
   Meeting meeting;
   float* registers[kWarpgroup];
+  const std::uint32_t* held[kWarpgroup];
   bool fenced = false;
-  std::vector<Product> products;  // not waited for
-  std::vector<CopyGroup> groups;  // of them
+  FencedRegisters named[kWarpgroup];  // to the fence
+  std::vector<Product> products;      // not waited for
+  std::vector<CopyGroup> groups;      // of them
   std::vector<std::unique_ptr<ProductSums>> sums;
 };
 

@@ -85,10 +85,13 @@ void barrier_wait(std::uint32_t address, int parity) {
 
 // ---- tiles
 
-void load_tile(std::uint32_t shared, const TensorMap& map, std::uint32_t barrier, int x, int y, int z) {
+void load_tile(std::uint32_t shared, const TensorMap& map, std::uint32_t barrier, int rank,
+               const int (&at)[4]) {
   const void* pc = CALLER;
   usable_barrier(barrier, "load_tile", pc);
-  const TileCopy tile{map, shared, barrier, {x, y, z}, pc};
+  if (rank != map.rank)
+    fail("load_tile at %s: %d coordinates in a tensor of %d axes", source_line(pc).c_str(), rank, map.rank);
+  const TileCopy tile{map, shared, barrier, {at[0], at[1], at[2], at[3]}, pc};
   if (shared % kAtom)
     fail("load_tile at %s: the tile does not start an atom of the swizzle", source_line(pc).c_str());
   require_shared(at_shared(shared), kAtom, "load_tile", pc);
@@ -109,15 +112,21 @@ void AsyncUnits::land(std::size_t index) {
   const TileCopy tile = tiles[index];
   tiles.erase(tiles.begin() + std::ptrdiff_t(index));
   const TensorMap& map = tile.map;
-  for (std::uint32_t row = 0; row < map.box[1]; row++) {
-    const std::int64_t y = tile.at[1] + std::int64_t(row), z = tile.at[2];
-    const bool inside = y >= 0 && std::uint64_t(y) < map.dims[1] && z >= 0 && std::uint64_t(z) < map.dims[2];
+  for (std::uint32_t row = 0; row < tile.rows(); row++) {
+    bool inside = true;
+    std::int64_t begin = 0;
+    std::uint32_t left = row;
+    for (int axis = 1; axis < map.rank; axis++) {
+      const std::int64_t i = tile.at[axis] + std::int64_t(left % map.box[axis]);
+      left /= map.box[axis];
+      inside = inside && i >= 0 && std::uint64_t(i) < map.dims[axis];
+      begin += i * std::int64_t(map.strides[axis - 1]);
+    }
     for (std::uint32_t column = 0; column < map.box[0]; column++) {
       const std::int64_t x = tile.at[0] + std::int64_t(column);
       char* to = at_shared(swizzled(tile.to + row * kAtomRow + column * 2));
       if (inside && x >= 0 && std::uint64_t(x) < map.dims[0])
-        std::memcpy(
-            to, map.data + z * std::int64_t(map.strides[1]) + y * std::int64_t(map.strides[0]) + x * 2, 2);
+        std::memcpy(to, map.data + begin + x * 2, 2);
       else
         std::memset(to, 0, 2);
     }
@@ -165,26 +174,24 @@ void AsyncUnits::report_deadlock() const {
          waits.size(), waits[0].thread->number, source_line(waits[0].pc).c_str(), waits[0].parity);
 }
 
-}  // namespace emulation
+// ---- tensor maps
 
-namespace rt {
-
-std::string tensor_map(emulation::TensorMap* map, const void* data, const std::uint64_t (&dims)[3],
-                       const std::uint64_t (&strides)[2], const std::uint32_t (&box)[2]) {
+std::string make_tensor_map(TensorMap* map, const void* data, int rank, const std::uint64_t* dims,
+                            const std::uint64_t* strides, const std::uint32_t* box) {
   const auto refused = [](const char* why) { return "invalid tensor map: " + std::string(why); };
+  *map = {static_cast<const char*>(data), rank, {}, {}, {}};
   std::uint64_t bytes = dims[0] * 2;
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < rank; i++) {
     if (dims[i] == 0 || dims[i] > std::uint64_t{1} << 32) return refused("dimensions");
-    if (i < 2 && (strides[i] % 16 || strides[i] >> 40)) return refused("strides");
-    if (i) bytes += (dims[i] - 1) * strides[i - 1];
+    if (i == 0 ? box[0] != 64 : box[i] == 0 || box[i] > 256) return refused("the box");
+    map->dims[i] = dims[i], map->box[i] = box[i];
+    if (i == 0) continue;
+    if (strides[i - 1] % 16 || strides[i - 1] >> 40) return refused("strides");
+    map->strides[i - 1] = strides[i - 1];
+    bytes += (dims[i] - 1) * strides[i - 1];
   }
   if (reinterpret_cast<std::uintptr_t>(data) % 16) return refused("the address is no multiple of 16");
-  if (box[0] != 64 || box[1] == 0 || box[1] > 256) return refused("the box");
-  *map = {static_cast<const char*>(data),
-          {dims[0], dims[1], dims[2]},
-          {strides[0], strides[1]},
-          {box[0], box[1]}};
-  return emulation::check_range(data, bytes);
+  return check_range(data, bytes);
 }
 
-}  // namespace rt
+}  // namespace emulation

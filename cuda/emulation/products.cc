@@ -76,6 +76,36 @@ void check_operand(const Product& product, const ProductOperand& operand) {
   }
 }
 
+// The words that thread t of the warpgroup holds of a, those it told product_fence; fails if they are others.
+void hold(const Warpgroup& warpgroup, const Product& product, unsigned t) {
+  const FencedRegisters& fenced = warpgroup.named[t];
+  const std::uint32_t* words = warpgroup.held[t];
+  const std::ptrdiff_t first = words - fenced.registers;
+  if (!fenced.registers || first < 0 || first + kFragment > fenced.count)
+    fail("%s at %s: product_fence was not told the registers of its left operand", kProduct,
+         source_line(product.pc).c_str());
+  if (std::memcmp(words, fenced.values + first, sizeof product.held->values[t]))
+    fail("%s at %s: thread %u of the warpgroup wrote registers of its left operand after product_fence",
+         kProduct, source_line(product.pc).c_str(), t);
+  product.held->registers[t] = words;
+  std::memcpy(product.held->values[t], words, sizeof product.held->values[t]);
+}
+
+void require_held(const Product& product) {
+  if (!product.held) return;
+  for (unsigned t = 0; t < kWarpgroup; t++) {
+    if (std::memcmp(product.held->registers[t], product.held->values[t], sizeof product.held->values[t]))
+      fail("%s at %s is under way while thread %u of the warpgroup writes registers of its left operand",
+           kProduct, source_line(product.pc).c_str(), t);
+  }
+}
+
+// Of a left operand in registers.
+float element(const RegisterOperand& operand, int i, int k) {
+  const int thread = i / 16 * int(kLanes) + i % 8 * 4 + k % 8 / 2, word = i % 16 / 8 + k / 8 * 2;
+  return prim::to_float(bf16{std::uint16_t(operand.values[thread][word] >> k % 2 * 16)});
+}
+
 float element(const ProductOperand& operand, int i, int k) {
   std::uint16_t bits;
   std::memcpy(&bits, at_shared(operand.address(i, k)), 2);
@@ -87,11 +117,12 @@ void compute(Warpgroup& warpgroup, Product& product) {
   if (product.done) return;
   product.done = true;
   ProductSums& sums = *product.sums;
+  if (!product.adds) std::fill_n(sums.values[0], kProductM * kProductN, 0.f);
   for (int k = 0; k < int(kProductK); k++)
     for (int j = 0; j < sums.columns; j++) sums.b[k][j] = element(product.b, j, k);
   for (int i = 0; i < int(kProductM); i++) {
     for (int k = 0; k < int(kProductK); k++) {
-      const float a = element(product.a, i, k);
+      const float a = product.held ? element(*product.held, i, k) : element(product.a, i, k);
       for (int j = 0; j < sums.columns; j++) sums.values[i][j] += a * sums.b[k][j];
     }
   }
@@ -122,23 +153,51 @@ ProductSums* sums_of(Warpgroup& warpgroup, int columns) {
 
 }  // namespace
 
-void product_fence() {
+namespace {
+
+void start(Warpgroup& warpgroup, Product product, int columns) {
+  if (!warpgroup.fenced)
+    fail("%s at %s: no product_fence before it", kProduct, source_line(product.pc).c_str());
+  if (!product.held) check_operand(product, product.a);
+  for (unsigned t = 0; t < kWarpgroup && product.held; t++) hold(warpgroup, product, t);
+  check_operand(product, product.b);
+  product.sums = sums_of(warpgroup, columns);
+  product.sums->products++;
+  warpgroup.products.push_back(std::move(product));
+  if (options().early_copies) compute(warpgroup, warpgroup.products.back());
+}
+
+}  // namespace
+
+void product_fence(const std::uint32_t* registers, int count) {
+  FencedRegisters& named =
+      units().warpgroups[current->number / kWarpgroup].named[current->number % kWarpgroup];
+  named.registers = registers;
+  named.count = std::min(count, kMaxRegisters);
+  std::copy_n(registers, named.count, named.values);
   meet_warpgroup(kFence, CALLER, [](Warpgroup& warpgroup) { warpgroup.fenced = true; });
 }
 
-void product_bf16(float* sums, int columns, std::uint64_t a, std::uint64_t b, bool transposed_a,
+void product_bf16(float* sums, int columns, bool adds, std::uint64_t a, std::uint64_t b, bool transposed_a,
                   bool transposed_b) {
   const void* pc = CALLER;
   units().warpgroups[current->number / kWarpgroup].registers[current->number % kWarpgroup] = sums;
   meet_warpgroup(kProduct, pc, [&](Warpgroup& warpgroup) {
-    if (!warpgroup.fenced) fail("%s at %s: no product_fence before it", kProduct, source_line(pc).c_str());
-    Product product{{a, transposed_a, int(kProductM)}, {b, transposed_b, columns}, nullptr, false, pc};
-    check_operand(product, product.a);
-    check_operand(product, product.b);
-    product.sums = sums_of(warpgroup, columns);
-    product.sums->products++;
-    warpgroup.products.push_back(product);
-    if (options().early_copies) compute(warpgroup, warpgroup.products.back());
+    start(warpgroup,
+          {{a, transposed_a, int(kProductM)}, {b, transposed_b, columns}, nullptr, nullptr, adds, false, pc},
+          columns);
+  });
+}
+
+void product_bf16(float* sums, int columns, const std::uint32_t* a, std::uint64_t b, bool transposed_b) {
+  const void* pc = CALLER;
+  Warpgroup& own = units().warpgroups[current->number / kWarpgroup];
+  own.registers[current->number % kWarpgroup] = sums;
+  own.held[current->number % kWarpgroup] = a;
+  meet_warpgroup(kProduct, pc, [&](Warpgroup& warpgroup) {
+    start(warpgroup,
+          {{}, {b, transposed_b, columns}, std::make_unique<RegisterOperand>(), nullptr, true, false, pc},
+          columns);
   });
 }
 
@@ -156,7 +215,10 @@ void product_wait(unsigned pending) {
     if (groups.size() <= pending) return;
     const auto done = std::ptrdiff_t(groups.size() - pending);
     const unsigned end = groups[std::size_t(done) - 1].end;
-    for (unsigned i = 0; i < end; i++) compute(warpgroup, products[i]);
+    for (unsigned i = 0; i < end; i++) {
+      require_held(products[i]);
+      compute(warpgroup, products[i]);
+    }
     products.erase(products.begin(), products.begin() + end);
     groups.erase(groups.begin(), groups.begin() + done);
     for (CopyGroup& group : groups) group.end -= end;

@@ -157,7 +157,7 @@ void describe(prim::TensorMap* map, int* map_batches, const TileOperand& operand
   const std::string error = rt::tensor_map(
       map, operand.data, {std::uint64_t(columns), std::uint64_t(rows), std::uint64_t(*map_batches)},
       {std::uint64_t(operand.pitch), std::uint64_t(batch_stride)},
-      {64, std::uint32_t(along_k ? tile_extent : Index{HopperTile::kK})});
+      {64, std::uint32_t(along_k ? tile_extent : Index{HopperTile::kK}), 1});
   if (!error.empty()) context().fail(error);
 }
 

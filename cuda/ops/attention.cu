@@ -1,11 +1,12 @@
 // Scaled dot-product attention (formulas: ../../native/ops/attention.cc). The kernels are those of
 // ../attention/: bf16 on tensor cores, f32 on the cores that multiply f32.
-#include "../attention/launch.h"
+#include "../attention/masks.h"
 #include "../kernel.h"
 
 namespace TABLE {
 
 using attention::Heads;
+using attention::Masks;
 using attention::Problem;
 
 // y [B, T, H, padded D] = x · sign, with zeros behind D.
@@ -96,6 +97,22 @@ bool describe(Problem& the, const View& q, const View& k, const IdsOpt& lengths,
   return true;
 }
 
+bool describe(Masks& masks, const View& q, const View& k, const IdsOpt& starts, const In32Opt& slopes,
+              const IdsOpt& blocks, Index n) {
+  const Index T = q.size[1], S = k.size[1];
+  if (blocks && (n <= 0 || blocks.size[0] < ceil_div(T, n) || blocks.size[1] < ceil_div(S, n))) return false;
+  masks = {starts ? starts.at() : nullptr,
+           starts.stride[0],
+           starts.stride[1],
+           slopes ? slopes.at() : nullptr,
+           slopes.stride[0],
+           blocks ? blocks.at() : nullptr,
+           blocks.stride[0],
+           blocks.stride[1],
+           int(n < attention::kMaxTime ? n : attention::kMaxTime)};
+  return true;
+}
+
 // The sign of the scale goes into q, so that the kernels for tensor cores scale by a positive number: the
 // greatest score is then the greatest product.
 float take_sign(Problem& the) {
@@ -126,19 +143,29 @@ Heads<const X> align(const Typed<const X>& x, const Problem& the, Scratch& scrat
 
 }  // namespace
 
-void attention_forward(In q, In k, In v, IdsOpt lengths, Out y, Out32 lse, float scale, Index causal,
-                       Index window, float dropout, Index seed, Index position) {
+void attention_forward(In q, In k, In v, IdsOpt lengths, IdsOpt starts, In32Opt slopes, IdsOpt blocks, Out y,
+                       Out32 lse, float scale, Index causal, Index window, Index blockSize, float dropout,
+                       Index seed, Index position) {
   Problem the;
+  Masks masks;
+  if (!describe(masks, q, k, starts, slopes, blocks, blockSize)) return;
   if (!describe(the, q, k, lengths, scale, causal, window, dropout, seed, position)) return;
   const float sign = take_sign(the);
   Scratch scratch;
-  attention::forward(the, align(q, the, scratch, sign), align(k, the, scratch), align(v, the, scratch),
-                     heads<Real>(y), heads_of_lse(lse));
+  const auto q_rows = align(q, the, scratch, sign), k_rows = align(k, the, scratch),
+             v_rows = align(v, the, scratch);
+  if (masks.any())
+    attention::forward(the, masks, q_rows, k_rows, v_rows, heads<Real>(y), heads_of_lse(lse));
+  else
+    attention::forward(the, q_rows, k_rows, v_rows, heads<Real>(y), heads_of_lse(lse));
 }
 
-void attention_backward(In dy, In q, In k, In v, IdsOpt lengths, In y, In32 lse, Out dq, Out dk, Out dv,
-                        float scale, Index causal, Index window, float dropout, Index seed, Index position) {
+void attention_backward(In dy, In q, In k, In v, IdsOpt lengths, IdsOpt starts, In32Opt slopes, IdsOpt blocks,
+                        In y, In32 lse, Out dq, Out dk, Out dv, float scale, Index causal, Index window,
+                        Index blockSize, float dropout, Index seed, Index position) {
   Problem the;
+  Masks masks;
+  if (!describe(masks, q, k, starts, slopes, blocks, blockSize)) return;
   if (!describe(the, q, k, lengths, scale, causal, window, dropout, seed, position) || the.D == 0) return;
   const float sign = take_sign(the);
   Scratch scratch;
@@ -154,8 +181,13 @@ void attention_backward(In dy, In q, In k, In v, IdsOpt lengths, In y, In32 lse,
                                          align(k, the, scratch),  align(v, the, scratch),
                                          heads<Real>(dq),         heads<Real>(dk),
                                          heads<Real>(dv)};
-  attention::backward_keys(the, of, lse2, delta);
-  attention::backward_queries(the, of, lse2, delta);
+  if (masks.any()) {
+    attention::backward_keys(the, masks, of, lse2, delta);
+    attention::backward_queries(the, masks, of, lse2, delta);
+  } else {
+    attention::backward_keys(the, of, lse2, delta);
+    attention::backward_queries(the, of, lse2, delta);
+  }
 }
 
 }  // namespace TABLE

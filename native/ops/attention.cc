@@ -2,6 +2,7 @@
 // "FlashAttention"; Dao 2023, "FlashAttention-2").
 //
 //   q, y [B, T, H, D]    k, v [B, S, G, D]    lse [B, H, T]    lengths [B]
+//   starts [B, T]    slopes [H]    blocks [⌈T/n⌉, ⌈S/n⌉], n = blockSize
 //   Query head h reads key and value head h / (H / G).
 //
 //   forward        s = scale · q·kᵀ    p = softmax(s)    p̃ = p · keep / (1 − dropout)
@@ -10,19 +11,23 @@
 //                  dq = scale · ds·k    dk = scale · dsᵀ·q    dv = p̃ᵀ·dy
 //
 // Query i stands at key i + S − T. It sees key j if j < lengths[b]; when causal, j ≤ i + S − T; with a window
-// W > 0, |i + S − T − j| < W. A query that sees none has y = 0, lse = −∞ and no gradient. The mask of dropout
-// is a function of (seed, position, b, h, i, j), never stored. Exponentials are taken to the base 2: scores
-// are multiplied by scale · log₂e.
+// W > 0, |i + S − T − j| < W; j ≥ starts[b, i]; and blocks[⌊i/n⌋, ⌊j/n⌋] ≠ 0. A query that sees none has y =
+// 0, lse = −∞ and no gradient. slopes[h] · (j − (i + S − T)) is added to the score. The mask of dropout is a
+// function of (seed, position, b, h, i, j), never stored. Exponentials are taken to the base 2: scores are
+// multiplied by scale · log₂e.
 //
 // Every product has the form Σ a·b with a word of a broadcast and a row of b in lanes, so one operand of
 // q·kᵀ has to be transposed. Forward that is q, once a strip of queries: scores are [keys, strip], the
 // softmax needs no horizontal step, and p [keys, strip] is just what y += pᵀ·v broadcasts. Backward it is k
 // and v, once a strip of keys: scores are [queries, strip], broadcast by columns into dk and dv and by rows
 // into dq. Where the processor multiplies pairs of bf16, p and ds are rounded to bf16 for these products.
-// Strips and bands end where the causal mask and the window do: what nobody sees is not computed.
+// Strips and bands end where the causal mask and the window do, and tiles where starts and blocks let their
+// first and their last key be seen: what nobody sees is not computed. What is hidden within a tile has a
+// score of −∞.
 //
 // A chunk of parallel work is a function of the shape alone, and sums run in a fixed order.
-#include "attention_weights.h"
+#include "attention_problem.h"
+#include "attention_token.h"
 
 namespace ISA {
 
@@ -30,55 +35,7 @@ namespace {
 
 constexpr Index kStripsPerBlock = 4;  // that share what was loaded for a kBlock
 constexpr Index kStripBlock = kStrip * kStripsPerBlock;
-constexpr Index kMaxHead = 32768;  // D: bounded by scratch memory
-
-// What both directions know of the call.
-struct Problem {
-  Index B, T, S, H, G, D;
-  const std::int32_t* lengths;
-  Index lengths_stride;
-  float scale;
-  Index behind, ahead;  // a query sees so many keys before its own place, and so many after it
-  Dropout dropout;
-
-  Problem(const View& q, const View& k, const IdsOpt& lengths, float scale, Index causal, Index window,
-          float p, Index seed, Index position)
-      : B(q.size[0]),
-        T(q.size[1]),
-        S(k.size[1]),
-        H(q.size[2]),
-        G(k.size[2]),
-        D(q.size[3]),
-        lengths(lengths ? lengths.at() : nullptr),
-        lengths_stride(lengths.stride[0]),
-        scale(scale),
-        behind(window > 0 ? window - 1 : kFar),
-        ahead(causal ? 0 : behind),
-        dropout{p, static_cast<std::uint64_t>(seed), static_cast<std::uint64_t>(position)} {}
-
-  bool sound() const {
-    if (D > kMaxHead) report_index_fault(0, D, kMaxHead + 1);
-    return G > 0 && H % G == 0 && D <= kMaxHead;
-  }
-  // Whether q, k and v are more than an L2 cache keeps from the kernel that made them.
-  bool is_far() const { return (B * T * H + 2 * B * S * G) * D * Index{sizeof(Real)} > Index{1} << 20; }
-  // Of a row of D in lanes, and of one whose words are broadcast.
-  Index row_length() const { return padded(D); }
-  Index word_length() const { return padded(words(D)); }
-  // The keys of sequence b, and those of them that query i sees.
-  Index keys(Index b) const { return lengths ? max(0, min(S, lengths[b * lengths_stride])) : S; }
-  Index first_seen(Index i) const { return max(0, i + S - T - behind); }
-  Index seen_until(Index keys, Index i) const { return max(0, min(keys, i + S - T + ahead + 1)); }
-  // The same as bands of a tile: of keys from j on for rows of queries from i on, and the other way round.
-  Band keys_seen(Index i, Index j) const { return {i + S - T - behind - j, i + S - T + ahead + 1 - j}; }
-  Band queries_seeing(Index j, Index i) const {
-    return {j - (S - T) - ahead - i, j - (S - T) + behind + 1 - i};
-  }
-  // The number of an element of p in the stream of random numbers.
-  std::uint64_t element(Index b, Index h, Index i, Index j) const {
-    return static_cast<std::uint64_t>(((b * H + h) * T + i) * S + j);
-  }
-};
+constexpr float kNoKey = 1e30f;  // log₂ of the sum of a query that sees no key, backward: its weights are 0
 
 // One strip of queries of one head.
 struct Strip {
@@ -126,15 +83,20 @@ void softmax_step(const Scores& tile, float factor, const float* random, float d
 
 }  // namespace
 
-void attention_forward(In q, In k, In v, IdsOpt lengths, Out y, Out32 lse, float scale, Index causal,
-                       Index window, float dropout, Index seed, Index position) {
-  const Problem the(q, k, lengths, scale, causal, window, dropout, seed, position);
+void attention_forward(In q, In k, In v, IdsOpt lengths, IdsOpt starts, In32Opt slopes, IdsOpt blocks, Out y,
+                       Out32 lse, float scale, Index causal, Index window, Index blockSize, float dropout,
+                       Index seed, Index position) {
+  const Problem the(q, k, lengths, {starts, slopes, blocks, blockSize}, scale, causal, window, dropout, seed,
+                    position);
   if (!the.sound() || the.B == 0 || the.H == 0) return;
   const Index D = the.D, ld = the.row_length(), ldw = the.word_length(), heads = the.B * the.H;
-  const Index blocks = ceil_div(the.T, kStripBlock);
-  parallel(heads * blocks, [&](Index chunk) {
+  if (the.T == 1 && !the.dropout && !blocks)
+    return parallel(heads, [&](Index n) { attend_token(the, n / the.H, n % the.H, q, k, v, y, lse); });
+  const Index chunks = ceil_div(the.T, kStripBlock);
+  const bool is_masked = the.is_masked();
+  parallel(heads * chunks, [&](Index chunk) {
     const Index b = chunk % heads / the.H, h = chunk % heads % the.H, g = h / (the.H / the.G);
-    const Index begin = (blocks - 1 - chunk / heads) * kStripBlock;  // the longest causal rows first
+    const Index begin = (chunks - 1 - chunk / heads) * kStripBlock;  // the longest causal rows first
     const Index end = min(the.T, begin + kStripBlock), keys = the.keys(b);
     Scratch scratch;
     float *k_tile = scratch.floats(kBlock * ldw), *v_tile = scratch.floats(words_of(kBlock) * ld);
@@ -166,14 +128,19 @@ void attention_forward(In q, In k, In v, IdsOpt lengths, Out y, Out32 lse, float
       for (Index c = 0; c < kStrip; ++c) strip.reference[c] = -kInfinity;
     }
 
-    const Index last_key = the.seen_until(keys, end - 1);
-    for (Index j0 = the.first_seen(begin); j0 < last_key; j0 += kBlock) {
-      const Index block = min(kBlock, last_key - j0);
+    Range seen = {the.first_seen(begin), the.seen_until(keys, end - 1)};
+    if (is_masked) seen = the.keys_left(b, {begin, end}, seen);
+    for (Index j0 = seen.begin; j0 < seen.end; j0 += kBlock) {
+      const Index block = min(kBlock, seen.end - j0);
+      if (is_masked && the.keys_left(b, {begin, end}, {j0, j0 + block}).size() <= 0) continue;
       load_rows(k.at(b, j0, g), k.stride[1], block, D, k_tile, ldw);
       load_columns(v.at(b, j0, g), v.stride[1], block, D, v_tile);
       for (Index n = 0; n < strip_count; ++n) {
         const Strip& strip = strips[n];
-        const Range rows = depths(the.keys_seen(strip.first, j0), 0, strip.count, block);
+        Range rows = depths(the.keys_seen(strip.first, j0), 0, strip.count, block);
+        if (is_masked && rows.size() > 0)
+          rows = whole_words(the.keys_left(b, {strip.first, strip.first + strip.count}, {j0, j0 + block}), j0,
+                             rows);
         if (rows.size() <= 0) continue;
         const Index j = j0 + rows.begin;
         const Band band = the.keys_seen(strip.first, j);
@@ -184,7 +151,9 @@ void attention_forward(In q, In k, In v, IdsOpt lengths, Out y, Out32 lse, float
             the.dropout.uniforms(the.element(b, h, strip.first + i, j), tile.rows, random + i * kBlock);
           transpose_floats(random, kBlock, kStrip, kBlock, random_t, kStrip);
         }
-        softmax_step(tile, scale * kLog2e, the.dropout ? random_t : nullptr, dropout, s, strip, shrink);
+        if (is_masked) the.mask<true>(tile, b, h, strip.first, j, strip.count, s);
+        softmax_step(tile, is_masked ? 1 : scale * kLog2e, the.dropout ? random_t : nullptr, dropout, s,
+                     strip, shrink);
         for (Index i = 0; i < strip.count; ++i)
           if (shrink[i] != 1)
             for (Index d = i * ld; d < (i + 1) * ld; d += kWidth)
@@ -220,8 +189,9 @@ struct Backward : Problem {
   // queries of all heads that share them), as wanted. dq is summed in scratch memory over the blocks of keys.
   void run(Index b, Index g, Range heads, Range queries, Range key_range, bool want_dq, bool want_dkv) const;
   void prefetch(Index b, Index g) const;
-  void weights(const Scores& tile, Index b, Index h, Index i, Index j, Index keys, const float* lse2,
-               const float* delta, float* random, float* p, float* ds, float* ds_rows) const;
+  void weights(const Scores& tile, Index b, Index h, Index i, Index j, Index keys, float factor,
+               const float* lse2, const float* delta, float* random, float* p, float* ds,
+               float* ds_rows) const;
 };
 
 // What run() reads first, and writes.
@@ -237,11 +207,12 @@ void Backward::prefetch(Index b, Index g) const {
   prefetch_rows<true>(dq.at(b, 0, h), dq.stride[1], rows, D);
 }
 
-// For queries from i and keys from j on, in place: scores → words of p̃ · (1 − dropout), dy·vᵀ → words of ds,
-// both down the columns; and those of ds along its rows.
-void Backward::weights(const Scores& tile, Index b, Index h, Index i, Index j, Index keys, const float* lse2,
-                       const float* delta, float* random, float* p, float* ds, float* ds_rows) const {
-  const float factor = scale * kLog2e, keep_scale = dropout.scale();
+// For queries from i and keys from j on, in place: scores, which `factor` takes to the base 2, → words of
+// p̃ · (1 − dropout), dy·vᵀ → words of ds, both down the columns; and those of ds along its rows.
+void Backward::weights(const Scores& tile, Index b, Index h, Index i, Index j, Index keys, float factor,
+                       const float* lse2, const float* delta, float* random, float* p, float* ds,
+                       float* ds_rows) const {
+  const float keep_scale = dropout.scale();
   for (Index r = 0; dropout && r < tile.rows; ++r)
     dropout.uniforms(element(b, h, i + r, j), tile.columns, random + r * kStrip);
   for (Index c = 0; c < tile.columns; c += kWidth) {
@@ -281,6 +252,7 @@ void Backward::run(Index b, Index g, Range heads, Range queries, Range key_range
                    bool want_dkv) const {
   const Index ld = row_length(), ldw = word_length(), keys = this->keys(b);
   const Index last_key = min(key_range.end, seen_until(keys, queries.end - 1));
+  const bool is_masked = this->is_masked();
   constexpr Index kStripWords = kStrip / kWordElements;
   Scratch scratch;
   const auto block_of = [&](Index columns, Index rows) { return scratch.floats(words_of(rows) * columns); };
@@ -300,8 +272,9 @@ void Backward::run(Index b, Index g, Range heads, Range queries, Range key_range
   const Index first_key = want_dkv ? key_range.begin : max(key_range.begin, first_seen(queries.begin));
   for (Index j0 = first_key; j0 < (want_dkv ? key_range.end : last_key); j0 += kStripBlock) {
     const Index block = min(kStripBlock, last_key - j0);
-    const Range seeing = {max(queries.begin, queries_seeing(j0, 0).from),
-                          min(queries.end, queries_seeing(j0 + block - 1, 0).until)};
+    Range seeing = {max(queries.begin, queries_seeing(j0, 0).from),
+                    min(queries.end, queries_seeing(j0 + block - 1, 0).until)};
+    if (is_masked && block > 0) seeing = queries_left(b, seeing, {j0, j0 + block});
     const bool is_seen = block > 0 && seeing.size() > 0;
     const Index written = want_dkv ? min(kStripBlock, key_range.end - j0) : 0;
     clear(dk_rows, written * ld);
@@ -316,6 +289,7 @@ void Backward::run(Index b, Index g, Range heads, Range queries, Range key_range
     for (Index h = heads.begin; is_seen && h < heads.end; ++h)
       for (Index i0 = seeing.begin; i0 < seeing.end; i0 += kBlock) {
         const Index count_i = min(kBlock, seeing.end - i0);
+        if (is_masked && queries_left(b, {i0, i0 + count_i}, {j0, j0 + block}).size() <= 0) continue;
         if (kPairs) {
           load_rows(q.at(b, i0, h), q.stride[1], count_i, D, q_rows, ldw);
           load_rows(dy.at(b, i0, h), dy.stride[1], count_i, D, dy_rows, ldw);
@@ -326,16 +300,21 @@ void Backward::run(Index b, Index g, Range heads, Range queries, Range key_range
         }
         row_products(dy.at(b, i0, h), dy.stride[1], y.at(b, i0, h), y.stride[1], count_i, D, delta);
         for (Index r = 0; r < count_i; ++r) lse2[r] = *lse.at(b, h, i0 + r) * kLog2e;
+        for (Index r = 0; is_masked && r < count_i; ++r) lse2[r] = lse2[r] == -kInfinity ? kNoKey : lse2[r];
         for (Index c = 0; c < block; c += kStrip) {
           const Index j = j0 + c, count = min(kStrip, block - c);
-          const Range rows = depths(queries_seeing(j, i0), 0, count, count_i);
+          Range rows = depths(queries_seeing(j, i0), 0, count, count_i);
+          if (is_masked && rows.size() > 0)
+            rows = whole_words(queries_left(b, {i0, i0 + count_i}, {j, j + count}), i0, rows);
           if (rows.size() <= 0) continue;
           const Index i = i0 + rows.begin, word = rows.begin / kWordElements;
           const Band seeing_j = queries_seeing(j, i);
           const Scores tile = {rows.size(), padded(count), seeing_j};
           tile.multiply(D, q_rows + rows.begin * ldw, ldw, k_t + c * words_of(D), p);
           tile.multiply(D, dy_rows + rows.begin * ldw, ldw, v_t + c * words_of(D), ds);
-          weights(tile, b, h, i, j, keys, lse2 + rows.begin, delta + rows.begin, random, p, ds, ds_rows);
+          if (is_masked) mask<false>(tile, b, h, i, j, tile.rows, p);
+          weights(tile, b, h, i, j, keys, is_masked ? 1 : scale * kLog2e, lse2 + rows.begin,
+                  delta + rows.begin, random, p, ds, ds_rows);
           if (want_dkv) {
             multiply<true>(count, ld, tile.rows, p, kStrip, dy_columns + word * ld, ld, dv_rows + c * ld, ld,
                            true, seeing_j);
@@ -366,10 +345,20 @@ void Backward::run(Index b, Index g, Range heads, Range queries, Range key_range
 
 // With enough heads, one of keys and values and the queries that read it are one chunk. With few, or where dq
 // would not fit scratch memory, dq and (dk, dv) are computed apart in smaller chunks, at 7/5 of the work.
-void attention_backward(In dy, In q, In k, In v, IdsOpt lengths, In y, In32 lse, Out dq, Out dk, Out dv,
-                        float scale, Index causal, Index window, float dropout, Index seed, Index position) {
-  const Backward the{
-      {q, k, lengths, scale, causal, window, dropout, seed, position}, dy, q, k, v, y, lse, dq, dk, dv};
+void attention_backward(In dy, In q, In k, In v, IdsOpt lengths, IdsOpt starts, In32Opt slopes, IdsOpt blocks,
+                        In y, In32 lse, Out dq, Out dk, Out dv, float scale, Index causal, Index window,
+                        Index blockSize, float dropout, Index seed, Index position) {
+  const Masks masks{starts, slopes, blocks, blockSize};
+  const Backward the{{q, k, lengths, masks, scale, causal, window, dropout, seed, position},
+                     dy,
+                     q,
+                     k,
+                     v,
+                     y,
+                     lse,
+                     dq,
+                     dk,
+                     dv};
   if (!the.sound() || the.B == 0 || the.D == 0 || (the.T == 0 && the.S == 0)) return;
   constexpr Index kFewHeads = 4, kMaxFloats = Index{1} << 25, kQueries = 256;
   const Index T = the.T, S = the.S, G = the.G, group = the.H / G;

@@ -47,6 +47,12 @@ inline Range depths(Band band, Index r, Index count, Index depth) {
   return {begin, min(depth, words(max(0, band.until + r + count - 1)) * kWordElements)};
 }
 
+// What of `rows`, counted from `origin` on, `left` leaves: from a whole word to a whole word.
+inline Range whole_words(Range left, Index origin, Range rows) {
+  const Index end = ceil_div(left.end - origin, kWordElements) * kWordElements;
+  return {max(rows.begin, (left.begin - origin) / kWordElements * kWordElements), min(rows.end, end)};
+}
+
 // kRows × kVectors·kWidth sums stay in registers: a word of a, broadcast, times a row of b.
 template <bool kTransposed, int kRows, int kVectors>
 inline void multiply_block(Index words, const float* a, Index lda, const float* b, Index ldb, float* c,

@@ -9,6 +9,7 @@
 // Axes along which x and y advance alike are first joined into one.
 #include "kernel.h"
 #include "ops/axes.h"
+#include "ops/copy_bytes.h"
 
 namespace ISA {
 
@@ -83,15 +84,6 @@ void transpose(const T* x, Index sx, T* y, Index sy, Index rows, Index columns) 
         for (Index ii = i; ii < min(rows, i + step); ++ii) y[jj * sy + ii] = x[ii * sx + jj];
     }
   }
-}
-
-// y = x for `count` bytes; past the caches in blocks of 64 bytes.
-void copy_bytes(const void* x, void* y, Index count, bool past) {
-  const Row<const float> from{static_cast<const float*>(x)};
-  const Row<float> to{static_cast<float*>(y)};
-  const Index whole = past ? count / 64 * 64 : 0;
-  each(whole / 4, [&](auto i) { to.set(i, from[i], true); });
-  __builtin_memmove(static_cast<char*>(y) + whole, static_cast<const char*>(x) + whole, std::size_t(count - whole));
 }
 
 template <class T>

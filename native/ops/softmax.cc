@@ -7,23 +7,9 @@
 //
 // −∞ gives 0; a row of nothing but −∞, or with NaN or +∞ in it, gives NaN. A row may be a vocabulary long: sums over it
 // are sums in f64 of short ones.
-#include "kernel.h"
+#include "ops/row_sums.h"
 
 namespace ISA {
-
-namespace {
-
-// Σ f(i) over a row.
-template <class F>
-double sum_row(Index count, const F& f) {
-  constexpr Index kShort = 1024;
-  double total = 0;
-  for (Index begin = 0; begin < count; begin += kShort)
-    total += double(sum(min(kShort, count - begin), [&](auto i) { return f(Lanes<i.lanes>{begin + i.at}); }));
-  return total;
-}
-
-}  // namespace
 
 void softmax_forward(In x, Out y) {
   const Index N = x.size[0], C = x.size[1];

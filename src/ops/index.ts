@@ -1,4 +1,5 @@
 export * from "./attention.ts";
+export * from "./cache.ts";
 export * from "./creation.ts";
 export * from "./crossentropy.ts";
 export * from "./dropout.ts";
@@ -14,4 +15,5 @@ export * from "./relu.ts";
 export * from "./rmsnorm.ts";
 export * from "./silu.ts";
 export * from "./softmax.ts";
+export * from "./tanh.ts";
 export * from "./views.ts";

@@ -1,6 +1,7 @@
 import { gelu, geluTanh } from "../../src/ops/gelu.ts";
 import { relu } from "../../src/ops/relu.ts";
 import { silu } from "../../src/ops/silu.ts";
+import { tanh } from "../../src/ops/tanh.ts";
 import { sizeOf } from "../../src/shape.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { defineCase, shapeOf, traffic } from "../case.ts";
@@ -30,9 +31,9 @@ export const activationReferences = {
   silu: (x: number) => x / (1 + Math.exp(-x)),
 };
 
-const activations: Record<string, (x: Tensor) => Tensor> = { gelu, geluTanh, relu, silu };
+const activations: Record<string, (x: Tensor) => Tensor> = { gelu, geluTanh, relu, silu, tanh };
 
-export default Object.entries(activationReferences).map(([name, reference]) =>
+export default Object.entries({ ...activationReferences, tanh: Math.tanh }).map(([name, reference]) =>
   defineCase({
     name,
     sizes: {

@@ -59,6 +59,7 @@ export const numbers: Readonly<Record<string, number>> = {
   scale: 0.3,
   causal: 0,
   window: 0,
+  blockSize: 3,
   dropout: 0,
   maxNorm: 1,
   learningRate: 1e-3,
@@ -71,7 +72,7 @@ export const numbers: Readonly<Record<string, number>> = {
 };
 
 const isExact =
-  /^(fill|copy|to_f32|from_f32|uniform|dropout|max_|embedding_forward|relu|add_forward|sub_forward|mul_forward)/;
+  /^(fill|copy|to_f32|from_f32|uniform|dropout|max_|embedding_forward|relu|add_forward|sub_forward|mul_forward|cache_write|gather_rows)/;
 const multiplies = /^(matmul|linearcrossentropy)/;
 
 function tolerancesOf(kernel: string): Pick<KernelCall, "tolerance" | "strictTolerance" | "bf16Tolerance"> {

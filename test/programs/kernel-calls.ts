@@ -20,7 +20,7 @@ for (const N of [1, 301]) {
   for (const kernel of ["to_f32", "from_f32", "scale_forward", "dropout_forward"])
     addMisaligned(kernel, { N }, "x y");
   addMisaligned("dropout_backward", { N }, "dy dx");
-  for (const op of ["gelu", "gelutanh", "relu", "silu"])
+  for (const op of ["gelu", "gelutanh", "relu", "silu", "tanh"])
     addBoth(op, { N }, "x y", "dy x dx", { layouts: { x: { draw: wide } } });
   addMisaligned("adamw", { N }, "parameter m v gradient", {
     layouts: { v: { draw: Math.abs } },
@@ -124,7 +124,47 @@ for (const { N, C } of table("N C", "3 1", "33 3", "6 19", "300 8", "9 128", "2 
   addBoth("layernorm", { N, C }, "weight", "weight", { layouts: inputs });
 }
 
+// A row of scores is in registers, or is read again.
+for (const { B, H, T, S } of table(
+  "B H T S",
+  "1 1 1 1",
+  "2 2 3 7",
+  "1 2 5 64",
+  "1 1 3 1000",
+  "1 1 2 4104",
+  "2 1 2 5003",
+)) {
+  const layouts = {
+    bias: { strides: [0, T * S, S, 1] },
+    lengths: { draw: (_: number, i: number) => S - i },
+    starts: { draw: (_: number, i: number) => (i === 1 ? S : i) },
+    blocks: { draw: (_: number, i: number) => Number(i % 3 !== 1) },
+    slopes: { draw: (x: number) => x / S },
+  };
+  const flags = { causal: 1, window: Math.ceil(S * 0.9), blockSize: 3 };
+  const given = { layouts, numbers: flags };
+  const sizes = { B, H, T, S, M: Math.ceil(T / 3), N: Math.ceil(S / 3) };
+  addBoth("maskedsoftmax", sizes, "scores p", "dp p ds", given);
+  addMisaligned("maskedsoftmax_forward", sizes, "scores p");
+  addMisaligned("maskedsoftmax_forward", sizes, "bias", { layouts: { bias: {} } });
+}
+
 // ---- tokens and positions
+
+for (const { B, T, S, G, D } of table("B T S G D", "2 3 7 2 5", "3 1 40 3 16", "1 9 9 1 64")) {
+  const layouts = { starts: { draw: (_: number, i: number) => Math.min(i * 2, S - T) } };
+  addMisaligned("cache_write", { B, T, S, G, D }, "x cache", { layouts });
+  for (const start of [S - T + 1, -1]) {
+    const outside = { starts: { draw: (_: number, i: number) => (i === B - 1 ? start : 0) } };
+    add("cache_write", { B, T, S, G, D }, { layouts: outside });
+  }
+}
+for (const { N, M, C } of table("N M C", "4 6 15", "3 2 128", "2 3 33000")) {
+  const ids = { draw: below(N) };
+  addMisaligned("gather_rows", { N, M, C }, "x y", { layouts: { ids } });
+  for (const id of [N, -1])
+    add("gather_rows", { N, M, C }, { layouts: { ids: { draw: (_, i) => (i === 1 ? id : 0) } } });
+}
 
 for (const { N, V, C } of table("N V C", "10 7 19", "70 3 16", "1 1 1", "1030 300 8")) {
   const ids = { draw: below(V) };

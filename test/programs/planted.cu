@@ -175,6 +175,90 @@ KERNEL missing_product_wait(float* out, const float*) {
   multiply_ones<true, kRight>(shared, out);
 }
 
+// The left operand in registers; when they are written, as seen from product_fence.
+enum Written { before_fence, after_fence, under_way };
+template <bool kNamed, Written kWritten>
+PRIMITIVE void multiply_held_ones(unsigned char* shared, float* out) {
+  const std::uint32_t begin = (prim::shared_address(shared) + 1023) & ~1023u;
+  for (int i = threadIdx.x; i < 64 * 32; i += kThreads) prim::store_shared4(begin + 4 * i, 0x3f803f80);
+  prim::fence_async();
+  __syncthreads();
+  float sums[32];
+  for (float& sum : sums) sum = 0;
+  std::uint32_t ones[1][4] = {};
+  const auto write = [&](Written when) {
+    for (std::uint32_t& word : ones[0]) word = when == kWritten ? 0x3f803f80 : word;
+  };
+  write(before_fence);
+  if constexpr (kNamed)
+    prim::product_fence(ones);
+  else
+    prim::product_fence();
+  write(after_fence);
+  prim::product_bf16<false>(sums, ones[0], prim::operand_descriptor(begin, 16, 1024));
+  prim::product_commit();
+  write(under_way);
+  prim::product_wait(sums);
+  out[threadIdx.x] = sums[threadIdx.x % 32];
+}
+KERNEL left_operand_not_named(float* out, const float*) {
+  DYNAMIC_SHARED(shared);
+  multiply_held_ones<kRight, before_fence>(shared, out);
+}
+KERNEL left_operand_written_late(float* out, const float*) {
+  DYNAMIC_SHARED(shared);
+  multiply_held_ones<true, kRight ? before_fence : after_fence>(shared, out);
+}
+KERNEL left_operand_written_under_way(float* out, const float*) {
+  DYNAMIC_SHARED(shared);
+  multiply_held_ones<true, kRight ? before_fence : under_way>(shared, out);
+}
+
+KERNEL tile_of_too_few_axes(float* out, const float*, const __grid_constant__ prim::TensorMap of_four) {
+  DYNAMIC_SHARED(shared);
+  const std::uint32_t begin = (prim::shared_address(shared) + 1023) & ~1023u, barrier = begin + 1024;
+  if (threadIdx.x == 0) {
+    prim::barrier_init(barrier, 1);
+    prim::barrier_init_fence();
+    prim::barrier_arrive_expect(barrier, 1024);
+    if constexpr (kRight)
+      prim::load_tile(begin, of_four, barrier, 0, 0, 0, 0);
+    else
+      prim::load_tile(begin, of_four, barrier, 0, 0, 0);
+  }
+  __syncthreads();
+  prim::barrier_wait(barrier, 0);
+  out[threadIdx.x] = tile_element({begin, barrier}, threadIdx.x);
+}
+
+// A tile that comes where a product still reads.
+KERNEL tile_over_operand(float* out, const float*, const __grid_constant__ prim::TensorMap map) {
+  DYNAMIC_SHARED(shared);
+  const std::uint32_t begin = (prim::shared_address(shared) + 1023) & ~1023u;
+  for (int i = threadIdx.x; i < (64 + 128) * 32; i += kThreads)
+    prim::store_shared4(begin + 4 * i, 0x3f803f80);
+  prim::fence_async();
+  __syncthreads();
+  float sums[64];
+  prim::product_fence();
+  prim::product_bf16<false, false, false>(sums, prim::operand_descriptor(begin, 16, 1024),
+                                          prim::operand_descriptor(begin + 64 * 128, 16, 1024));
+  prim::product_commit();
+  if constexpr (kRight) prim::product_wait(sums);
+  __syncthreads();
+  const std::uint32_t barrier = begin + (64 + 128) * 128;
+  if (threadIdx.x == 0) {
+    prim::barrier_init(barrier, 1);
+    prim::barrier_init_fence();
+    prim::barrier_arrive_expect(barrier, 1024);
+    prim::load_tile(begin, map, barrier, 0, 0, 0);
+  }
+  __syncthreads();
+  prim::barrier_wait(barrier, 0);
+  prim::product_wait(sums);
+  out[threadIdx.x] = sums[threadIdx.x % 64];
+}
+
 // Seen in the counts only: a column of 32 banks' width, and stores that are 8 elements apart.
 KERNEL bank_conflict(float* out, const float* in) {
   DYNAMIC_SHARED(shared);
@@ -269,7 +353,7 @@ std::string run_by_name(const std::string& name) {
   CASE(host_memory, same, kThreads, 1, host_data);
   CASE(bank_conflict, same);
   prim::TensorMap map;
-  const std::string refused = rt::tensor_map(&map, in, {64, 8, 1}, {128, 1024}, {64, 8});
+  const std::string refused = rt::tensor_map(&map, in, {64, 8, 1}, {128, 1024}, {64, 8, 1});
   if (!refused.empty()) return refused;
   CASE(missing_tile_wait, same, kThreads, 1, map);
   CASE(wrong_parity, same, kThreads, 1, map);
@@ -277,6 +361,15 @@ std::string run_by_name(const std::string& name) {
   const auto sixteen = [](int) { return 16; };
   CASE(missing_operand_fence, sixteen);
   CASE(missing_product_wait, sixteen);
+  CASE(left_operand_not_named, sixteen);
+  CASE(left_operand_written_late, sixteen);
+  CASE(left_operand_written_under_way, sixteen);
+  CASE(tile_over_operand, sixteen, kThreads, 1, map);
+  prim::TensorMap of_four;
+  if (const std::string why = rt::tensor_map(&of_four, in, {64, 1, 8, 1}, {128, 128, 1024}, {64, 1, 8, 1});
+      !why.empty())
+    return why;
+  CASE(tile_of_too_few_axes, same, kThreads, 1, of_four);
   CASE(
       uncoalesced_store, [](int i) { return kRight ? i : i / 4; }, 1);
   CASE(vector_copy, same);

@@ -2,7 +2,16 @@
  * Calls of products and of attention, which reach every tile that there is, on a device of 2 multiprocessors and the
  * compute capabilities 80, 86 and 90.
  */
-import { add, addBoth, addMisaligned, below, type Layout, type Options, table } from "./kernel-call.ts";
+import {
+  add,
+  addBoth,
+  addMisaligned,
+  below,
+  type Draw,
+  type Layout,
+  type Options,
+  table,
+} from "./kernel-call.ts";
 
 // ---- products
 
@@ -143,4 +152,101 @@ for (const { D, T, S } of table("D T S", "20 37 45", "64 40 70", "128 20 33")) {
   const sizes = { B: 1, T, S, H: 2, G: 1, D };
   addBoth("attention", sizes, "q k v y", "dy q k v y dq dk dv", { variants: ["bf16"] });
   add("attention_backward", sizes, { layouts: { dy: { offset: 1 }, dq: { offset: 1 }, dv: { offset: 1 } } });
+}
+// Long enough for the kernels of attention/hopper.cu: tiles that only some rows see, places in shared memory that are
+// used again, axes that end within a tile; what is behind the keys of a sequence is no number.
+const longs: readonly Attention[] = [
+  { D: 64, T: 200, S: 200, H: 2, causal: 1 },
+  { D: 64, T: 64, S: 700, causal: 1 },
+  { D: 64, T: 450, S: 450, causal: 1, window: 50 },
+  { D: 64, T: 130, S: 260, H: 2, G: 2, causal: 1, dropout: 0.2 },
+  { D: 40, T: 65, S: 1 },
+  { D: 96, T: 200, S: 129, causal: 1 }, // some see nothing
+  { D: 128, T: 150, S: 400, window: 40 },
+  { D: 128, T: 129, S: 640, scale: -0.1, dropout: 0.2 },
+];
+const forwardOnly = { variants: ["bf16"] } as const;
+for (const { D, T, S, B = 1, H = 1, G = 1, ...flags } of longs)
+  add(
+    "attention_forward",
+    { B, T, S, H, G, D },
+    { ...forwardOnly, numbers: flags as Record<string, number> },
+  );
+for (const [D, dropout] of [
+  [64, 0],
+  [64, 0.2],
+  [128, 0],
+  [128, 0.2],
+] as const) {
+  const [T, S, H, G] = [140, 300, 4, 2];
+  const lengths = [300, 131, 0, 40];
+  const sizes = { B: lengths.length, T, S, H, G, D };
+  const unseen = {
+    draw: (x: number, i: number) =>
+      Math.floor(i / (G * D)) % S < lengths[Math.floor(i / (S * G * D))]! ? x : Number.NaN,
+  };
+  add("attention_forward", sizes, {
+    ...forwardOnly,
+    layouts: { lengths: { draw: (_, i) => lengths[i]! }, k: unseen, v: unseen },
+    numbers: { causal: 1, dropout },
+  });
+  // Views of one product of q, k and v; and heads that lie farther apart than rows.
+  const width = (H + 2 * G) * D;
+  const view = (rows: number, offset: number) => ({
+    strides: [rows * width, width, D, 1],
+    offset: offset * D,
+  });
+  add(
+    "attention_forward",
+    { ...sizes, B: 2 },
+    {
+      ...forwardOnly,
+      layouts: { q: view(T, 0), k: view(S, H), v: view(S, H + G) },
+      numbers: { causal: 1, dropout },
+    },
+  );
+  const apart = { strides: [H * T * D, D, T * D, 1] };
+  add(
+    "attention_forward",
+    { ...sizes, B: 2 },
+    { ...forwardOnly, layouts: { q: apart }, numbers: { dropout } },
+  );
+}
+
+// Starts, slopes and blocks, by themselves and together: tiles that are hidden, mixed and shown.
+interface Masked extends Attention {
+  readonly blockSize: number;
+}
+const masked: readonly Masked[] = [
+  { D: 20, T: 150, S: 150, B: 2, H: 2, blockSize: 64, causal: 1 },
+  { D: 33, T: 5, S: 200, H: 2, G: 2, blockSize: 16 },
+  { D: 64, T: 200, S: 280, B: 2, blockSize: 48, causal: 1, dropout: 0.2 },
+  { D: 64, T: 150, S: 40, H: 2, blockSize: 7, window: 30, scale: -0.3 },
+  { D: 100, T: 70, S: 200, blockSize: 32 },
+  { D: 128, T: 130, S: 130, blockSize: 64, causal: 1, dropout: 0.2 },
+  { D: 200, T: 40, S: 130, blockSize: 32 },
+  { D: 256, T: 66, S: 70, H: 2, blockSize: 16, causal: 1 },
+];
+for (const { blockSize, ...attention } of masked) {
+  const { T, S, D, B = 1, H = 1, G = 1, ...flags } = attention;
+  const documents: Draw = (_, i) => Math.max(0, Math.floor(((i % T) + S - T + Math.floor(i / T)) / 60) * 60);
+  const columns = Math.ceil(S / blockSize);
+  const pattern: Draw = (_, i) => Number(i % columns === Math.floor(i / columns) || i % 3 === 0);
+  const layouts: Record<string, Layout> = {
+    starts: { draw: documents },
+    slopes: { draw: (x) => Math.abs(x) / 8 },
+    blocks: { draw: pattern },
+    lengths: { draw: (_, i) => S - 7 * i },
+  };
+  const sizes = { B, T, S, H, G, D, M: Math.ceil(T / blockSize), N: columns };
+  for (const names of ["starts", "slopes", "blocks", "starts slopes blocks lengths"]) {
+    const given = Object.fromEntries(names.split(" ").map((name) => [name, layouts[name]!]));
+    for (const kernel of ["attention_forward", "attention_backward"])
+      add(kernel, sizes, {
+        layouts: given,
+        present: names.split(" "),
+        numbers: { ...flags, blockSize },
+        tolerance: 6e-6, // of sums over up to 256 products
+      });
+  }
 }

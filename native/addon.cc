@@ -7,7 +7,9 @@
 #include <system_error>
 #include <unordered_map>
 
+#include "addon_text.h"
 #include "engine.h"
+#include "mapping.h"
 
 namespace {
 
@@ -37,7 +39,9 @@ class Addon : public Napi::Addon<Addon> {
                              InstanceMethod("copy", &Addon::copy),
                              InstanceMethod("step", &Addon::step),
                              InstanceMethod("call", &Addon::call),
+                             InstanceMethod("map", &Addon::map),
                          });
+    exports.Set("text", text_exports(env));
     const auto complete = [](napi_env listening, napi_value, void* context, void* ticket) {
       if (listening) static_cast<Addon*>(context)->complete(reinterpret_cast<std::uint64_t>(ticket));
     };
@@ -352,6 +356,30 @@ class Addon : public Napi::Addon<Addon> {
       std::memcpy(words, data, std::size_t(count) * sizeof *words);
       engine_->call(number(info, 0, "kernel"), number(info, 1, "dtype"), words, std::size_t(count));
       return env.Undefined();
+    });
+  }
+
+  // map(file, position, length): an ArrayBuffer on bytes of a file that is open for reading (see mapping.h),
+  // or undefined where there is no such thing and the bytes have to be read.
+  Napi::Value map(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) -> Napi::Value {
+      const double file = number(info, 0, "file");
+      const double position = number(info, 1, "position"), length = number(info, 2, "length");
+      const auto is_integer = [](double x, double max) { return x >= 0 && x <= max && x == std::floor(x); };
+      if (!is_integer(file, 2147483647.0) || !is_integer(position, 9007199254740991.0) ||
+          !is_integer(length, 9007199254740991.0))
+        throw EngineError("ERR_ARGUMENT", "file, position and length must be integers of at least 0");
+      if (!external_buffers_ || length > double(kLargestView)) return env.Undefined();
+      std::unique_ptr<Mapping> mapping =
+          Mapping::of_file(int(file), std::uint64_t(position), std::size_t(length));
+      if (!mapping) return env.Undefined();
+      const auto unmap = [](napi_env, void*, void* mapping) { delete static_cast<Mapping*>(mapping); };
+      napi_value buffer;
+      if (napi_create_external_arraybuffer(env, mapping->data(), std::size_t(length), unmap, mapping.get(),
+                                           &buffer) != napi_ok)
+        return env.Undefined();
+      mapping.release();
+      return Napi::Value(env, buffer);
     });
   }
 

@@ -52,6 +52,40 @@ interface Addon {
   write(handle: number, offset: number, data: DtypeArray): void;
   read(handle: number, offset: number, length: number, mode: number): Promise<ArrayBuffer> | ArrayBuffer;
   call(kernel: number, dtype: number, count: number): void;
+  map(file: number, position: number, length: number): ArrayBuffer | undefined;
+  text: NativeText;
+}
+
+/** Words: their UTF-8 one after the other, where each ends, and how often each occurs. */
+export interface WordArrays {
+  readonly bytes: Uint8Array;
+  readonly ends: Uint32Array;
+  readonly counts: Float64Array;
+}
+
+/**
+ * What trains tokenizers (native/addon_text.cc), beside the event loop. Through `control`, [stop, done, total], it is
+ * stopped and followed.
+ */
+interface NativeText {
+  /** Of a text::Splitting (native/text/split.h). */
+  WordCounter: new (
+    splitting: number,
+  ) => {
+    /** Without `ends`, each line is a text of its own. */
+    add(bytes: Uint8Array, ends: Uint32Array | undefined, control: Int32Array): Promise<void>;
+    words(): WordArrays;
+  };
+  trainPairs(
+    words: WordArrays,
+    options: object,
+    control: Int32Array,
+  ): Promise<{ tokens: string[]; merges: Uint32Array }>;
+  trainUnigram(
+    words: WordArrays,
+    options: object,
+    control: Int32Array,
+  ): Promise<{ pieces: string[]; scores: Float64Array }>;
 }
 
 /** The folder of the package, in a checkout as well as installed. */
@@ -83,7 +117,8 @@ function translated<T>(body: () => T): T {
   }
 }
 
-function translate(error: unknown): unknown {
+/** The addon's error with the class of this package. */
+export function translate(error: unknown): unknown {
   const { code, message } = error as { code?: ErrorCode; message: string };
   if (code === "ERR_SHAPE") return new ShapeError(message);
   if (code === "ERR_DTYPE") return new DtypeError(message);
@@ -91,6 +126,7 @@ function translate(error: unknown): unknown {
 }
 
 const addon = loadAddon();
+export const nativeText = addon.text;
 const { words: callWords, kernels: exported, isas, isa: bestIsa } = addon.info();
 
 /** The arguments of the next call, in the order of the kernel's parameters (see `callKernel`). */
@@ -223,6 +259,14 @@ export async function read(
 }
 export const readSync = (handle: number, offset: number, length: number): ArrayBuffer =>
   translated(() => addon.read(handle, offset, length, readMode.sync) as ArrayBuffer);
+
+/**
+ * `length` bytes of the open file from `position` on, in place (native/mapping.h); undefined where they have to be read.
+ *
+ * @throws ERR_CHECKPOINT if the file is shorter
+ */
+export const mapFile = (file: number, position: number, length: number): ArrayBuffer | undefined =>
+  translated(() => addon.map(file, position, length));
 
 export interface Settings {
   isa: string;

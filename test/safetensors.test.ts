@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +11,7 @@ import {
   type StoredTensor,
   writeSafetensors,
 } from "../src/io/safetensors.ts";
+import { configure } from "../src/native.ts";
 import { Random } from "../src/random.ts";
 
 // Both written by the Python package safetensors 0.8.0.
@@ -89,8 +91,11 @@ describe("safetensors", () => {
   });
 
   it("refuses values that the new dtype cannot hold", () => {
-    const one = (dtype: string, data: Uint8Array) => () =>
-      parseSafetensors(file({ x: { dtype, shape: [2], data_offsets: [0, 16] } }, data), "m.safetensors");
+    const one = (dtype: string, data: Uint8Array) => {
+      const info = { dtype, shape: [2], data_offsets: [0, data.length] };
+      const { tensors } = parseSafetensors(file({ x: info }, data), "m.safetensors");
+      return () => tensors.get("x")!.data;
+    };
     for (const value of [2n ** 31n, -(2n ** 31n) - 1n, 2n ** 63n - 1n]) {
       expect(one("I64", bytesOf(new BigInt64Array([0n, value])))).toThrow(
         `m.safetensors: tensor 'x': values must be in the range of i32; got ${value} at element 1`,
@@ -99,6 +104,31 @@ describe("safetensors", () => {
     expect(one("F64", bytesOf(new Float64Array([1, -1e39])))).toThrow(
       "range of f32; got -1e+39 at element 1",
     );
+    expect(one("U32", bytesOf(new Uint32Array([1, 2 ** 31])))).toThrow("i32; got 2147483648 at element 1");
+    expect(one("U64", bytesOf(new BigUint64Array([1n, 2n ** 64n - 1n])))).toThrow(
+      "range of i32; got 18446744073709551615 at element 1",
+    );
+    expect(one("F8_E4M3", new Uint8Array(2))).toThrow(
+      "tensor 'x': it is stored as F8_E4M3; readable are F32",
+    );
+    expect(one("C64", new Uint8Array(16))).toThrow("it is stored as C64");
+  });
+
+  it.each<[string, NodeJS.TypedArray]>([
+    ["BOOL", new Uint8Array([1, 0, 1])],
+    ["U8", new Uint8Array([0, 255, 7])],
+    ["I8", new Int8Array([-128, 127, 0])],
+    ["I16", new Int16Array([-(2 ** 15), 5])],
+    ["U16", new Uint16Array([2 ** 16 - 1, 5])],
+    ["U32", new Uint32Array([2 ** 31 - 1, 5])],
+    ["U64", new BigUint64Array([2n ** 31n - 1n, 0n])],
+  ])("reads %s as i32", (dtype, values) => {
+    const info = { dtype, shape: [values.length], data_offsets: [0, values.byteLength] };
+    const x = parseSafetensors(file({ x: info }, bytesOf(values))).tensors.get("x")!;
+    expect(x).toEqual({
+      ...{ dtype: "i32", shape: [values.length] },
+      data: Int32Array.from([...(values as Int8Array)].map(Number)),
+    });
   });
 
   it("gives views on the bytes, and copies only what is misaligned", () => {
@@ -157,8 +187,8 @@ describe("safetensors", () => {
     ["no entry", file({ x: 5 }), "tensor 'x': must be { dtype, shape, data_offsets }; got 5"],
     [
       "another dtype",
-      file({ x: { ...f32(0, 8), dtype: "BOOL" } }, eight),
-      "dtype must be one of F32, BF16, I32, F16, F64, I64; got 'BOOL'",
+      file({ x: { ...f32(0, 8), dtype: "F7" } }, eight),
+      "dtype must be one of F32, BF16, F16, F64, I32,",
     ],
     [
       "a dtype of Object.prototype",
@@ -232,9 +262,49 @@ describe("safetensors", () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1e6);
   });
 
+  it("maps a file: tensors are views of one buffer, and no write to them reaches it", async () => {
+    const path = join(folder, "mapped.safetensors");
+    await writeSafetensors(path, tensors);
+    const { tensors: mapped } = await readSafetensors(path);
+    const w = mapped.get("w")!.data;
+    expect(w.buffer).toBe(mapped.get("b")!.data.buffer);
+    expect(w.buffer.byteLength).toBe(native.length);
+    w.fill(7);
+    expect(await readFile(path)).toEqual(native);
+    expect((await readSafetensors(path)).tensors.get("w")!.data[0]).toBe(1.5);
+    await writeSafetensors(path, tensors.slice(0, 1));
+    expect([...mapped.get("w")!.data]).toEqual([7, 7, 7, 7]);
+    await rm(path);
+    expect([...mapped.get("b")!.data]).toEqual([0x3f80, 0x4000, 0xc000]);
+  });
+
+  it.each(["where the caller asks", "where buffers of native memory are forbidden"])(
+    "reads what it does not map, %s",
+    async (where) => {
+      const path = join(folder, "read.safetensors");
+      await writeSafetensors(path, tensors);
+      const isForbidden = where.startsWith("where buffers");
+      configure("externalBuffers", !isForbidden);
+      const { tensors: read } = await readSafetensors(path, isForbidden ? {} : { map: false });
+      expect(read.get("w")!.data.buffer.byteLength).toBe(16);
+      await writeSafetensors(path, tensors);
+      expect(read.get("w")!.data[0]).toBe(1.5);
+      expect(() => read.get("b")!.data).toThrow(
+        `${path}: cannot be read: it has changed since it was opened`,
+      );
+      await rm(path);
+      expect(() => read.get("b")!.data).toThrow(CheckpointError);
+      configure("externalBuffers", true);
+    },
+  );
+
   it("names a file that cannot be read", async () => {
     await expect(readSafetensors(join(folder, "nowhere"))).rejects.toThrow(/nowhere: cannot be read: ENOENT/);
-    await expect(readSafetensors(folder)).rejects.toBeInstanceOf(CheckpointError);
+    await expect(readSafetensors(folder)).rejects.toThrow(/cannot be read: it must be a regular file/);
+    if (process.platform === "win32") return;
+    const pipe = join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    await expect(readSafetensors(pipe)).rejects.toThrow(/pipe: cannot be read: it must be a regular file/);
   });
 
   it("gives a CheckpointError or valid tensors for any mutation", () => {

@@ -134,7 +134,13 @@ function newerThan(file: string, library: string, newest: string): string[] {
 }
 
 describe.runIf(isHere)("the addon", () => {
-  const common = ["addon", "engine", "signature", "queue", "arena", "threads", "cpu"];
+  const text = readdirSync(path.join(root, "native/text"))
+    .filter((file) => file.endsWith(".cc"))
+    .map((file) => `text/${file.slice(0, -".cc".length)}`);
+  const common = [
+    ...["addon", "addon_text", "engine", "signature", "queue", "arena", "mapping", "threads", "cpu"],
+    ...text,
+  ];
 
   test.each(common)("needs no AVX in %s.cc", (name) => {
     const object = path.join(targets, "trainformer.dir/native", `${name}.cc.o`);

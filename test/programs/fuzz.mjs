@@ -26,9 +26,12 @@ const knownCodes = [
   "ERR_OOM",
   "ERR_DEVICE",
   "ERR_NO_DEVICE",
+  "ERR_CHECKPOINT",
 ];
 const cudaModule = process.env.TRAINFORMER_CUDA;
 const devices = cudaModule ? [0, addon.open(cudaModule, 0)] : [0];
+const program = readFileSync(fileURLToPath(import.meta.url));
+const source = openSync(fileURLToPath(import.meta.url), "r");
 const counts = { calls: 0, worked: 0, read: 0 };
 const reads = [];
 
@@ -258,10 +261,20 @@ const actions = {
     call("configure", name, settings[name]());
   },
   info: () => call("info"),
+  map: () => {
+    const from = below(program.length);
+    const bytes = call(
+      "map",
+      number(pick([source, source, log, 0, 99])),
+      number(from),
+      number(below(2 * program.length)),
+    );
+    if (bytes) new Uint8Array(bytes).fill(1); // the copy of this process, all of it
+  },
 };
 const weights = {
   ...{ call: 60, alloc: 6, adopt: 6, free: 6, write: 8, read: 10, configure: 3, info: 1 },
-  ...{ copy: 3, step: 1, open: 1, device: 1 },
+  ...{ copy: 3, step: 1, open: 1, device: 1, map: 1 },
 };
 const wheel = Object.entries(weights).flatMap(([name, weight]) => new Array(weight).fill(name));
 

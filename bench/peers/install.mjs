@@ -17,7 +17,7 @@ const inFolder = (...names) => path.join(folder, ...names);
 
 const debianPackages = ["libopenblas-dev", "libdnnl-dev"];
 const npmPackages = ["@jax-js/jax@0.1.25", "@tensorflow/tfjs@4.22.0", "@tensorflow/tfjs-backend-wasm@4.22.0"];
-const pythonPackages = ["torch==2.13.0", "numpy"];
+const pythonPackages = ["torch==2.13.0", "numpy", "tokenizers==0.23.2"];
 
 function run(command, ...args) {
   console.log(`${command} ${args.join(" ")}`);

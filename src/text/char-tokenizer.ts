@@ -1,8 +1,10 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { inspect, isDeepStrictEqual } from "node:util";
+import { isDeepStrictEqual } from "node:util";
 import { ArgumentError, CheckpointError, checkInteger, TrainformerError } from "../errors.ts";
 import { writeAtomically } from "../io/files.ts";
+import { show } from "./fields.ts";
+import type { DecodeStream, TextTokenizer } from "./text-tokenizer.ts";
 
 export interface CharTokenizerOptions {
   /** The token for characters outside the vocabulary; without one, they are an error. */
@@ -12,22 +14,13 @@ export interface CharTokenizerOptions {
 /** A token that no vocabulary of characters has: what tokenizer.json names when there is no unknown token. */
 const noUnknown = "<unk>";
 
-const show = (value: unknown): string =>
-  inspect(value, {
-    depth: 2,
-    maxArrayLength: 8,
-    maxStringLength: 80,
-    compact: true,
-    breakLength: Infinity,
-  }).slice(0, 200);
-
 function describe(codePoint: number): string {
   const hex = codePoint.toString(16).toUpperCase().padStart(4, "0");
   return `${JSON.stringify(String.fromCodePoint(codePoint))} (U+${hex})`;
 }
 
 /** A tokenizer with one token for each character, where a character is a Unicode code point. */
-export class CharTokenizer {
+export class CharTokenizer implements TextTokenizer {
   /** The token of each id. */
   readonly vocabulary: readonly string[];
   /** The token for characters outside the vocabulary, if there is one. */
@@ -35,6 +28,7 @@ export class CharTokenizer {
   readonly #unknownId: number;
   readonly #asciiIds = new Int32Array(128).fill(-1);
   readonly #ids = new Map<number, number>();
+  readonly #tokenIds: ReadonlyMap<string, number>;
 
   /**
    * @param vocabulary characters in the order of their ids; the unknown token may be among them, else its id is 0 and
@@ -65,8 +59,9 @@ export class CharTokenizer {
       else this.#ids.set(codePoint, id);
     });
     this.vocabulary = Object.freeze(tokens);
+    this.#tokenIds = new Map(tokens.map((token, id) => [token, id]));
     this.unknown = unknown;
-    this.#unknownId = unknown === undefined ? -1 : tokens.indexOf(unknown);
+    this.#unknownId = this.unkTokenId ?? -1;
   }
 
   /**
@@ -92,6 +87,19 @@ export class CharTokenizer {
   /** Number of tokens. */
   get size(): number {
     return this.vocabulary.length;
+  }
+
+  /** The id of the unknown token. */
+  get unkTokenId(): number | undefined {
+    return this.unknown === undefined ? undefined : this.tokenToId(this.unknown);
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.#tokenIds.get(token);
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.vocabulary[id];
   }
 
   /**
@@ -136,17 +144,22 @@ export class CharTokenizer {
    */
   decode(ids: ArrayLike<number>): string {
     checkInteger("CharTokenizer.decode: ids.length", ids?.length, 0);
-    return Array.from(ids, (id, i) => {
-      const token = this.vocabulary[id];
-      if (token === undefined) {
-        const expected = `integers from 0 to ${this.size - 1}`;
-        throw new TrainformerError(
-          "ERR_INDEX",
-          `CharTokenizer.decode: ids must be ${expected}; got ${show(id)} at index ${i}`,
-        );
-      }
-      return token;
-    }).join("");
+    return Array.from(ids, (id, i) => this.#token(id, `at index ${i}`)).join("");
+  }
+
+  /** The text of ids that come one after the other; each is a character. Throws as {@link CharTokenizer.decode}. */
+  decodeStream(): DecodeStream {
+    return { push: (id) => this.#token(id, "in a stream"), end: () => "" };
+  }
+
+  #token(id: number, where: string): string {
+    const token = this.vocabulary[id];
+    if (token !== undefined) return token;
+    const expected = `integers from 0 to ${this.size - 1}`;
+    throw new TrainformerError(
+      "ERR_INDEX",
+      `CharTokenizer.decode: ids must be ${expected}; got ${show(id)} ${where}`,
+    );
   }
 
   /** The content of a Hugging Face tokenizer.json that splits at each character and looks it up. */

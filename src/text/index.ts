@@ -1,1 +1,18 @@
+export type { BatchEncoding, BatchOptions, TextOrPair } from "./batch.ts";
+export { ByteTokenizer } from "./byte-tokenizer.ts";
 export * from "./char-tokenizer.ts";
+export type { ChatMessage, ChatTemplateOptions } from "./chat-template.ts";
+export { type CleanTextOptions, cleanText } from "./clean.ts";
+export { decodeEntities, htmlToText } from "./clean-html.ts";
+export type { Truncation } from "./encoding.ts";
+export { type SentenceOptions, splitSentences, splitWords } from "./sentences.ts";
+export type { NewToken } from "./special-tokens.ts";
+export { stopWordLanguages, stopWords } from "./stop-words.ts";
+export type { DecodeOptions, DecodeStream, EncodeOptions, TextTokenizer } from "./text-tokenizer.ts";
+export { Tokenizer, type TokenizerDecodeOptions, type TokenizerOptions } from "./tokenizer.ts";
+export type { TokenizerJSON } from "./tokenizer-json.ts";
+export { type TrainBPEOptions, trainBPE } from "./train-bpe.ts";
+export { type TrainUnigramOptions, trainUnigram } from "./train-unigram.ts";
+export { type TrainWordPieceOptions, trainWordPiece } from "./train-wordpiece.ts";
+export type { TokenizerTrainingOptions, TokenizerTrainingProgress } from "./training-job.ts";
+export type { TrainingTexts } from "./training-texts.ts";

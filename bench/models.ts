@@ -1,10 +1,9 @@
 /** The models whose training is timed, and one step of it. */
 import { GPT } from "../src/models/gpt.ts";
-import { MultiHeadAttention } from "../src/nn/attention.ts";
-import { Embedding, LayerNorm } from "../src/nn/layers.ts";
+import { Embedding } from "../src/nn/layers.ts";
 import { type AnyModule, Module } from "../src/nn/module.ts";
 import { SinusoidalPositions } from "../src/nn/positions.ts";
-import { MLP, TransformerBlock } from "../src/nn/transformer.ts";
+import { TransformerBlock } from "../src/nn/transformer.ts";
 import { linearCrossEntropy } from "../src/ops/linearcrossentropy.ts";
 import { AdamW } from "../src/optim/adamw.ts";
 import { Random } from "../src/random.ts";
@@ -65,37 +64,6 @@ export function flopsOf({ kind, layers, hidden: C, vocabulary: V, batch, length:
   return 3 * batch * T * C * (layers * perLayer + 2 * V);
 }
 
-interface LayerOptions {
-  hiddenSize: number;
-  numHeads: number;
-}
-
-/** A layer of the decoder, post-norm: self-attention, attention to the encoder's result, MLP. `[B, T, C]`. */
-class DecoderLayer extends Module<[x: Tensor, memory: Tensor], Tensor> {
-  attention: MultiHeadAttention;
-  attentionNorm: LayerNorm;
-  crossAttention: MultiHeadAttention;
-  crossNorm: LayerNorm;
-  mlp: MLP;
-  mlpNorm: LayerNorm;
-
-  constructor(options: LayerOptions) {
-    super();
-    this.attention = new MultiHeadAttention({ ...options, causal: true });
-    this.attentionNorm = new LayerNorm(options.hiddenSize);
-    this.crossAttention = new MultiHeadAttention(options);
-    this.crossNorm = new LayerNorm(options.hiddenSize);
-    this.mlp = new MLP({ ...options, activation: "relu" });
-    this.mlpNorm = new LayerNorm(options.hiddenSize);
-  }
-
-  forward(x: Tensor, memory: Tensor): Tensor {
-    const attended = this.attentionNorm(this.attention(x, { residual: x }));
-    const informed = this.crossNorm(this.crossAttention(attended, { memory, residual: attended }));
-    return this.mlpNorm(this.mlp(informed, informed));
-  }
-}
-
 /**
  * Encoder and decoder, post-norm, with ReLU and sinusoidal positions; the output is tied to the target embedding.
  *
@@ -106,17 +74,17 @@ class EncoderDecoder extends Module<[source: Tensor, target: Tensor, targets: Te
   targetTokens: Embedding;
   positions: SinusoidalPositions;
   encoder: TransformerBlock[];
-  decoder: DecoderLayer[];
+  decoder: TransformerBlock[];
 
   constructor({ layers, heads, hidden, context, vocabulary }: ModelSize, dtype: "f32" | "bf16") {
     super();
-    const options = { hiddenSize: hidden, numHeads: heads };
-    const layer = { ...options, normPosition: "post", activation: "relu" } as const;
+    const layer = { hiddenSize: hidden, numHeads: heads, normPosition: "post", activation: "relu" } as const;
+    const decoderLayer = { ...layer, causal: true, crossAttention: true };
     this.sourceTokens = new Embedding(vocabulary, hidden, { std: 0.02, dtype });
     this.targetTokens = new Embedding(vocabulary, hidden, { std: 0.02, dtype });
     this.positions = new SinusoidalPositions(context, hidden);
     this.encoder = Array.from({ length: layers }, () => new TransformerBlock(layer));
-    this.decoder = Array.from({ length: layers }, () => new DecoderLayer(options));
+    this.decoder = Array.from({ length: layers }, () => new TransformerBlock(decoderLayer));
   }
 
   /** `[B, S]`, `[B, T]` and what follows, `[B, T]`, i32 → the loss. */
@@ -124,7 +92,7 @@ class EncoderDecoder extends Module<[source: Tensor, target: Tensor, targets: Te
     let memory = this.positions(this.sourceTokens(source));
     for (const layer of this.encoder) memory = layer(memory);
     let x = this.positions(this.targetTokens(target));
-    for (const layer of this.decoder) x = layer(x, memory);
+    for (const layer of this.decoder) x = layer(x, { memory });
     return linearCrossEntropy(x, this.targetTokens.weight, targets);
   }
 }

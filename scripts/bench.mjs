@@ -6,6 +6,8 @@
  *   npm run bench:gemm      gemm      matrix products, against OpenBLAS, oneDNN and MKL
  *   npm run bench:train     train     a training step, against PyTorch and libraries of JavaScript
  *   npm run bench:decode    decode    the products of generating a token, against PyTorch
+ *   npm run bench:tokenizer tokenizer the training of tokenizers, against Hugging Face's
+ *   npm run bench:generate  generate  a token of GPT-2 and its cache, against the memory it reads
  *
  * and `node scripts/bench.mjs cuda-model` the tables of bench/cuda-model.md. `--device cuda` of the first and of
  * bench:train measures a GPU.

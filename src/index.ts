@@ -13,16 +13,18 @@ export type { Dtype, DtypeArray } from "./dtype.ts";
 export {
   ArgumentError,
   CheckpointError,
+  DataError,
   DtypeError,
   type ErrorCode,
   ShapeError,
   TrainformerError,
 } from "./errors.ts";
 export * from "./functional.ts";
-export * from "./generate/sample.ts";
+export * from "./generate/index.ts";
 export { type GeneratorState, generatorState, manualSeed, setGeneratorState } from "./generator.ts";
 export * from "./io/index.ts";
 export { type MemoryUsage, memory, scope } from "./memory.ts";
+export * from "./metrics/index.ts";
 export * from "./models/index.ts";
 export * from "./nn/index.ts";
 export * from "./optim/index.ts";

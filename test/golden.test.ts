@@ -1,8 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { checkpointOf } from "../src/io/checkpoint.ts";
 import { readSafetensors } from "../src/io/safetensors.ts";
 import { GPT, type GPTConfig } from "../src/models/gpt.ts";
-import { gpt2Name, isTransposedInGPT2 } from "../src/models/gpt2-format.ts";
+import { loadCheckpoint, partsOf } from "../src/models/layout.ts";
 import { AdamW } from "../src/optim/adamw.ts";
 import { tensor } from "../src/tensor.ts";
 import { step } from "../src/train/step.ts";
@@ -24,7 +25,7 @@ const toleranceOf = ({ splits }: Variant): number => (splits ? 1e-4 : 1e-5);
 
 function goldenModel() {
   const model = new GPT(config);
-  model.loadGPT2Tensors(weights);
+  loadCheckpoint(model, checkpointOf(weights, "golden"), model.layout());
   const [inputs, targets] = ["inputs", "targets"].map((name) =>
     tensor(golden(name).data, golden(name).shape),
   );
@@ -53,8 +54,8 @@ for (const variant of variants) {
     expect(relativeError(await logits.toTypedArray(), golden("logits").data)).toBeLessThan(relative);
     expect(relativeError([await loss.item()], golden("loss").data)).toBeLessThan(relative);
     for (const [name, parameter] of model.namedParameters()) {
-      const theirs = gpt2Name(name);
-      const gradient = isTransposedInGPT2(theirs) ? parameter.grad!.T : parameter.grad!;
+      const { name: theirs, transposed } = partsOf(name, parameter, model.layout().names)[0]!;
+      const gradient = transposed ? parameter.grad!.T : parameter.grad!;
       const expected = golden(`gradients.${theirs}`);
       expect(gradient.shape, theirs).toEqual(expected.shape);
       expect(relativeError(await gradient.toTypedArray(), expected.data), theirs).toBeLessThan(relative);

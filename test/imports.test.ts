@@ -17,7 +17,7 @@ const layers = [
   ["autograd"],
   ["ops"],
   ["functional"],
-  ["io", "nn", "data", "optim", "generate", "train"],
+  ["io", "nn", "data", "metrics", "optim", "generate", "train"],
   ["text"],
   ["models"],
   ["index"],

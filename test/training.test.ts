@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import {
   AdamW,
+  CrossAttention,
   type CrossEntropyOptions,
   crossEntropy,
   defaultDevice,
@@ -250,12 +251,12 @@ describe("modules", () => {
         activation: "silu",
       }),
     ];
-    const cross = new MultiHeadAttention(common);
+    const cross = new CrossAttention(common);
     const x = new SinusoidalPositions(8, 16)(randn([2, 6, 16]));
     const memory = randn([2, 5, 16], { requiresGrad: true });
     let y = x;
     for (const block of blocks) y = block(y);
-    y = cross(y, { memory, lengths: tensor(Int32Array.of(5, 3)) });
+    y = cross(y, memory, { lengths: tensor(Int32Array.of(5, 3)) });
     sum(mul(y, y)).backward();
     for (const module of [...blocks, cross]) {
       for (const [name, p] of module.namedParameters()) {
@@ -273,8 +274,15 @@ describe("modules", () => {
 
   test("cross-attention over the input itself is self-attention", () => {
     const attention = new MultiHeadAttention({ hiddenSize: 12, numHeads: 3 });
+    const toMemory = new CrossAttention({ hiddenSize: 12, numHeads: 3 });
+    for (const name of ["weight", "bias"] as const) {
+      const [query, keyValue] = attention.qkv[name]!.split([12, 24], 0);
+      toMemory.query[name]!.assign(query!);
+      toMemory.keyValue[name]!.assign(keyValue!);
+      toMemory.output[name]!.assign(attention.output[name]!);
+    }
     const x = randn([2, 5, 12]);
-    const [own, cross] = [attention(x), attention(x, { memory: x })].map((y) => [...y.toTypedArraySync()]);
+    const [own, cross] = [attention(x), toMemory(x, x)].map((y) => [...y.toTypedArraySync()]);
     own!.forEach((v, i) => expect(cross![i]).toBeCloseTo(v, 5));
   });
 

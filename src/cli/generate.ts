@@ -1,4 +1,12 @@
-import { ArgumentError, CharTokenizer, CheckpointError, GPT } from "../index.ts";
+import {
+  ArgumentError,
+  AutoModelForCausalLM,
+  CharTokenizer,
+  CheckpointError,
+  fromGGUFTokenizer,
+  openGGUF,
+  Tokenizer,
+} from "../index.ts";
 import {
   defaultsTo,
   defineCommand,
@@ -11,10 +19,39 @@ import {
   text,
 } from "./command.ts";
 
+interface Drawing {
+  temperature: number;
+  topK: number;
+  topP: number;
+  seed: number;
+}
+
+/** How to generate: by drawing, or at temperature 0 greedily. */
+export const drawing = ({ temperature, topK, topP, seed }: Drawing) =>
+  temperature === 0 ? {} : { doSample: true, temperature, topK, topP, seed };
+
+/** Of characters, as trainformer train saves it, or any of Hugging Face's kinds. */
+async function loadTokenizer(location: string): Promise<CharTokenizer | Tokenizer> {
+  if (location.endsWith(".gguf")) {
+    return Tokenizer.fromJSON(fromGGUFTokenizer(await openGGUF(location)).tokenizer);
+  }
+  return CharTokenizer.load(location).catch(() => Tokenizer.fromPretrained(location));
+}
+
+function checkCharacters(prompt: string, { vocabulary }: CharTokenizer, folder: string): void {
+  const foreign = [...new Set(prompt)].filter((character) => !vocabulary.includes(character));
+  if (foreign.length === 0) return;
+  const list = foreign.map((character) => JSON.stringify(character)).join(", ");
+  throw new ArgumentError(`--prompt must have characters of the vocabulary of ${folder} only; got ${list}`);
+}
+
 export const command = defineCommand({
   usage: '--model FOLDER --prompt "TEXT" [options]',
   options: {
-    model: defaultsTo("run", text("FOLDER", "what trainformer train has saved")),
+    model: defaultsTo(
+      "run",
+      text("FOLDER", "what trainformer train or Hugging Face has saved, or a GGUF file"),
+    ),
     prompt: required(text("TEXT", "the beginning of the text")),
     tokens: defaultsTo(200, integer(0, "how many to draw")),
     temperature: defaultsTo(0.8, number(0, "below 1 sharpens, above 1 flattens, 0 takes the likeliest")),
@@ -25,20 +62,14 @@ export const command = defineCommand({
     json: flag("prints one JSON object as the last line of stdout"),
   },
   async run({ model: folder, prompt, tokens, device, json, ...sampling }, signal) {
-    const model = (await GPT.fromPretrained(folder)).to(device);
-    const tokenizer = await CharTokenizer.load(folder);
-    if (tokenizer.size !== model.config.vocabSize) {
-      const sizes = `${tokenizer.size} characters, the model ${model.config.vocabSize}`;
+    const model = (await AutoModelForCausalLM.fromPretrained(folder)).to(device);
+    const tokenizer = await loadTokenizer(folder);
+    if (tokenizer.size > model.config.vocabSize) {
+      const sizes = `${tokenizer.size} tokens, the model ${model.config.vocabSize}`;
       throw new CheckpointError(`${folder}: tokenizer.json has ${sizes}`);
     }
     if (prompt === "") throw new ArgumentError("--prompt must have at least one character");
-    const foreign = [...new Set(prompt)].filter((character) => !tokenizer.vocabulary.includes(character));
-    if (foreign.length > 0) {
-      const list = foreign.map((character) => JSON.stringify(character)).join(", ");
-      throw new ArgumentError(
-        `--prompt must have characters of the vocabulary of ${folder} only; got ${list}`,
-      );
-    }
+    if (tokenizer instanceof CharTokenizer) checkCharacters(prompt, tokenizer, folder);
     const start_ms = performance.now();
     let generated = "";
     let count = 0;
@@ -48,7 +79,7 @@ export const command = defineCommand({
         tokenizer,
         maxNewTokens: tokens,
         signal,
-        ...sampling,
+        ...drawing(sampling),
       })) {
         process.stdout.write(piece);
         generated += piece;

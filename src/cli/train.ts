@@ -94,7 +94,7 @@ async function writeSample(
 ): Promise<void> {
   if (options.maxNewTokens === 0) return;
   const prompt = tokenizer.vocabulary.includes("\n") ? "\n" : tokenizer.vocabulary[0]!;
-  const pieces = model.stream(prompt, { tokenizer, temperature: 0.8, topK: 40, ...options });
+  const pieces = model.stream(prompt, { tokenizer, doSample: true, temperature: 0.8, topK: 40, ...options });
   await unlessAborted(options.signal, async () => {
     for await (const piece of pieces) write(piece);
   });

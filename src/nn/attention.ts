@@ -1,13 +1,21 @@
+import { noGrad } from "../autograd.ts";
 import { ArgumentError, checkInteger, checkNumber } from "../errors.ts";
-import { attention } from "../ops/attention.ts";
-import { linear } from "../ops/products.ts";
-import { reshape, split } from "../ops/views.ts";
-import type { Tensor } from "../tensor.ts";
-import { Linear } from "./layers.ts";
-import { Module } from "./module.ts";
-import type { RotaryPositions } from "./positions.ts";
+import { scope, unscoped } from "../memory.ts";
+import { type AttentionOptions, attention, attentionWeights } from "../ops/attention.ts";
+import { randn } from "../ops/creation.ts";
+import { add } from "../ops/elementwise.ts";
+import { concat, reshape, split } from "../ops/views.ts";
+import { type Tensor, tensor } from "../tensor.ts";
+import { alibiSlopes } from "./alibi.ts";
+import type { LayerCache } from "./cache.ts";
+import { Linear, RMSNorm } from "./layers.ts";
+import { Module, type Parameter, parameter } from "./module.ts";
+import type { Position } from "./positions.ts";
+import { RelativeKeys } from "./relative-keys.ts";
+import type { RotaryPositions } from "./rotary.ts";
+import { checkedPattern, type FullPattern, type SparsePattern, sparseBlocks } from "./sparse-pattern.ts";
 
-export interface MultiHeadAttentionOptions {
+export interface HeadOptions {
   /** Width of the stream, C. */
   hiddenSize: number;
   numHeads: number;
@@ -15,123 +23,271 @@ export interface MultiHeadAttentionOptions {
   numKeyValueHeads?: number;
   /** Default hiddenSize / numHeads. */
   headSize?: number;
-  /** Position t sees positions up to t only. Default false. */
-  causal?: boolean;
-  /** Position t sees only positions less than so many away; see attention. Default: all. */
-  window?: number | undefined;
+  /** Factor of q·kᵀ. Default 1/√headSize. */
+  scale?: number;
   /** Of attention weights, while training. Default 0. */
   dropout?: number;
   /** Default true. */
   bias?: boolean;
-  /** Turns queries and keys by their positions. */
-  rotary?: RotaryPositions;
+  /** Of the output projection, where it differs. */
+  outputBias?: boolean;
   /** Of normal initial weights; see Linear. */
   std?: number;
+  /** Of the projection of queries, where it differs. */
+  queryStd?: number;
   /** Of the output projection, where it differs. */
   outputStd?: number;
 }
 
-type Triple = [q: Tensor, k: Tensor, v: Tensor];
-
-export interface AttentionInput {
-  /** What to attend to, `[B, S, C]`, for cross-attention. Default: the input itself. */
-  memory?: Tensor;
-  /** `[B]` i32: how many positions of `memory` count; the rest is padding. */
-  lengths?: Tensor;
-  /** `[B, T, C]`, added to the result in the same pass. */
-  residual?: Tensor | undefined;
+export interface MultiHeadAttentionOptions extends HeadOptions {
+  /** Position t sees positions up to t only. Default false. */
+  causal?: boolean;
+  /** Position t sees only positions less than so many away; see attention. Default: all. */
+  window?: number | undefined;
+  /** Turns queries and keys by their positions. */
+  rotary?: RotaryPositions | undefined;
+  /** Scores fall with the distance, by another slope in each head: positions need nothing else. See alibiSlopes. */
+  alibi?: boolean;
+  /** Learned vectors for distances up to `maxDistance` beside the keys; see RelativeKeys. */
+  relativeKeys?: { maxDistance?: number } | undefined;
+  /** Only some blocks of positions see each other; no work is done for the others. See SparsePattern. */
+  sparse?: SparsePattern | undefined;
+  /** Normalizes every head of queries and keys by its root mean square, before rotary positions, as Qwen 3. */
+  headNorm?: { eps?: number } | undefined;
 }
 
-/**
- * Multi-head attention `[B, T, C] → [B, T, C]`, over the input itself or over a `memory`.
- *
- * Queries, keys and values come from one projection; they are views of its result, not copies.
- *
- * @see Vaswani et al. 2017, section 3.2.2; Ainslie et al. 2023 for grouped heads
- */
-export class MultiHeadAttention extends Module<[x: Tensor, input?: AttentionInput], Tensor> {
-  qkv: Linear;
-  output: Linear;
+/** What every attention of a model may be given beside its input. */
+interface CommonInput {
+  /** `[B, T, C]`, added to the result in the same pass. */
+  residual?: Tensor | undefined;
+  /** `[H, T, S]`, `[1, H, T, S]` or `[B, H, T, S]`, added to the scores; see attention. */
+  bias?: Tensor | undefined;
+  /** Keys and values of what came before; see KeyValueCache. */
+  cache?: LayerCache | undefined;
+  /** The attention weights `[B, H, T, S]` are appended to it. They cost a pass that attention alone does without. */
+  weights?: Tensor[] | undefined;
+}
+
+export interface AttentionInput extends CommonInput {
+  /** `[B]` i32: how many positions count; the rest is padding. */
+  lengths?: Tensor | undefined;
+  /** `[B, T]` i32: the first position that each one sees, for documents that share a row. */
+  starts?: Tensor | undefined;
+  /** The position of the first one, or of each row's, `[B]` i32. Default 0. */
+  position?: Position | undefined;
+  /** The position after the last one of any row, where `position` is a tensor. */
+  end?: number | undefined;
+}
+
+export interface CrossAttentionInput extends CommonInput {
+  /** `[B]` i32: how many positions of the memory count; the rest is padding. */
+  lengths?: Tensor | undefined;
+}
+
+/** What all kinds of attention share: heads, the product with the values, the way back. */
+export abstract class Attention<I extends unknown[]> extends Module<[x: Tensor, ...I], Tensor> {
   readonly numHeads: number;
   readonly numKeyValueHeads: number;
   readonly headSize: number;
-  readonly causal: boolean;
-  readonly window: number | undefined;
+  readonly scale: number;
   readonly dropout: number;
-  private readonly rotary: RotaryPositions | undefined;
+  abstract output: Linear;
 
-  constructor(options: MultiHeadAttentionOptions) {
+  constructor(name: string, options: HeadOptions) {
     super();
     const { hiddenSize, numHeads } = options;
-    checkInteger("MultiHeadAttention: hiddenSize", hiddenSize, 1);
-    checkInteger("MultiHeadAttention: numHeads", numHeads, 1);
-    this.numHeads = numHeads;
+    checkInteger(`${name}: hiddenSize`, hiddenSize, 1);
+    this.numHeads = checkInteger(`${name}: numHeads`, numHeads, 1);
     this.numKeyValueHeads = checkInteger(
-      "MultiHeadAttention: numKeyValueHeads",
+      `${name}: numKeyValueHeads`,
       options.numKeyValueHeads ?? numHeads,
       1,
     );
     this.headSize = options.headSize ?? hiddenSize / numHeads;
     if (!Number.isInteger(this.headSize)) {
       throw new ArgumentError(
-        `MultiHeadAttention: hiddenSize must be a multiple of numHeads; got hiddenSize ${hiddenSize}, numHeads ${numHeads}`,
+        `${name}: hiddenSize must be a multiple of numHeads; got hiddenSize ${hiddenSize}, numHeads ${numHeads}`,
       );
     }
     if (numHeads % this.numKeyValueHeads !== 0) {
       throw new ArgumentError(
-        `MultiHeadAttention: numHeads must be a multiple of numKeyValueHeads; got ${numHeads} and ${this.numKeyValueHeads}`,
+        `${name}: numHeads must be a multiple of numKeyValueHeads; got ${numHeads} and ${this.numKeyValueHeads}`,
       );
     }
-    this.causal = options.causal ?? false;
-    this.window =
-      options.window === undefined
-        ? undefined
-        : checkInteger("MultiHeadAttention: window", options.window, 1);
-    this.dropout = checkNumber("MultiHeadAttention: dropout", options.dropout ?? 0, 0, 1);
-    const { bias = true, std } = options;
-    const outputStd = options.outputStd ?? std;
-    const width = (numHeads + 2 * this.numKeyValueHeads) * this.headSize;
-    this.qkv = new Linear(hiddenSize, width, { bias, ...(std !== undefined && { std }) });
-    this.output = new Linear(numHeads * this.headSize, hiddenSize, {
-      bias,
+    this.scale = checkNumber(`${name}: scale`, options.scale ?? 1 / Math.sqrt(this.headSize));
+    this.dropout = checkNumber(`${name}: dropout`, options.dropout ?? 0, 0, 1);
+  }
+
+  /** A projection of the stream to so many heads. */
+  protected projection(heads: number, options: HeadOptions, std = options.std): Linear {
+    const { hiddenSize, bias = true } = options;
+    return new Linear(hiddenSize, heads * this.headSize, { bias, ...(std !== undefined && { std }) });
+  }
+
+  protected outputProjection({
+    hiddenSize,
+    bias = true,
+    outputBias = bias,
+    std,
+    ...rest
+  }: HeadOptions): Linear {
+    const outputStd = rest.outputStd ?? std;
+    return new Linear(this.numHeads * this.headSize, hiddenSize, {
+      bias: outputBias,
       ...(outputStd !== undefined && { std: outputStd }),
     });
+  }
+
+  /** `[B, T, count · D]` → `[B, T, count, D]` */
+  protected heads(t: Tensor, count: number): Tensor {
+    return reshape(t, [t.shape[0]!, t.shape[1]!, count, this.headSize]);
+  }
+
+  protected attend(q: Tensor, k: Tensor, v: Tensor, input: CommonInput, options: AttentionOptions): Tensor {
+    const all = { ...options, scale: this.scale, ...(input.bias && { bias: input.bias }) };
+    input.weights?.push(noGrad(() => attentionWeights(q, k, all)));
+    const y = attention(q, k, v, { ...all, dropout: this.training ? this.dropout : 0 });
+    const joined = reshape(y, [y.shape[0]!, y.shape[1]!, this.numHeads * this.headSize]);
+    return this.output(joined, input.residual);
+  }
+}
+
+/**
+ * Multi-head self-attention `[B, T, C] → [B, T, C]`.
+ *
+ * Queries, keys and values come from one projection; they are views of its result, not copies.
+ *
+ * @see Vaswani et al. 2017, section 3.2.2; Ainslie et al. 2023 for grouped heads
+ */
+export class MultiHeadAttention extends Attention<[input?: AttentionInput]> {
+  qkv: Linear;
+  output: Linear;
+  queryNorm: RMSNorm | undefined;
+  keyNorm: RMSNorm | undefined;
+  relativeKeys: RelativeKeys | undefined;
+  readonly causal: boolean;
+  readonly window: number | undefined;
+  readonly sparse: FullPattern | undefined;
+  /** `[H]` f32, of ALiBi. */
+  private readonly slopes: Tensor | undefined;
+  private readonly rotary: RotaryPositions | undefined;
+
+  constructor(options: MultiHeadAttentionOptions) {
+    super("MultiHeadAttention", options);
+    const { causal = false, window, headNorm, queryStd } = options;
+    this.causal = causal;
+    this.window = window === undefined ? undefined : checkInteger("MultiHeadAttention: window", window, 1);
+    this.qkv = this.projection(this.numHeads + 2 * this.numKeyValueHeads, options);
+    if (queryStd !== undefined)
+      this.qkv.weight = this.initialWeight(options.hiddenSize, queryStd, options.std);
+    this.output = this.outputProjection(options);
+    this.queryNorm = headNorm && new RMSNorm(this.headSize, headNorm);
+    this.keyNorm = headNorm && new RMSNorm(this.headSize, headNorm);
+    this.relativeKeys = options.relativeKeys && new RelativeKeys(this.headSize, options.relativeKeys);
+    this.sparse = options.sparse && checkedPattern(options.sparse);
+    this.slopes = options.alibi ? unscoped(() => tensor(alibiSlopes(this.numHeads))) : undefined;
     // Shared by all layers of a model: not a part of this module.
     Object.defineProperty(this, "rotary", { value: options.rotary });
   }
 
-  forward(x: Tensor, { memory, lengths, residual }: AttentionInput = {}): Tensor {
+  /** Of the projection, where queries begin with another standard deviation than keys and values. */
+  private initialWeight(hiddenSize: number, queryStd: number, std = queryStd): Parameter {
     const { numHeads: H, numKeyValueHeads: G, headSize: D } = this;
-    const heads = (t: Tensor, count: number) => reshape(t, [t.shape[0]!, t.shape[1]!, count, D]);
-    const [fromX, k0, v] = memory === undefined ? this.project(x) : this.projectBoth(x, memory);
-    let q = heads(fromX, H);
-    let k = heads(k0, G);
-    if (this.rotary !== undefined) [q, k] = [this.rotary(q), this.rotary(k)];
-    const y = attention(q, k, heads(v, G), {
-      causal: this.causal,
-      window: this.window,
-      lengths,
-      dropout: this.training ? this.dropout : 0,
-    });
-    return this.output(reshape(y, [y.shape[0]!, y.shape[1]!, H * D]), residual);
+    const make = () => {
+      const queries = randn([H * D, hiddenSize], { std: queryStd });
+      return concat([queries, randn([2 * G * D, hiddenSize], { std })]);
+    };
+    return parameter(() => scope(make), [(H + 2 * G) * D, hiddenSize]);
   }
 
-  private get widths(): [number, number, number] {
-    const { numHeads: H, numKeyValueHeads: G, headSize: D } = this;
-    return [H * D, G * D, G * D];
+  forward(x: Tensor, input: AttentionInput = {}): Tensor {
+    const { numHeads: H, numKeyValueHeads: G, headSize: D, rotary, causal, window } = this;
+    const { cache, lengths, starts, position = 0, end } = input;
+    const parts = split(this.qkv(x), [H * D, G * D, G * D]) as [Tensor, Tensor, Tensor];
+    let q = this.heads(parts[0], H);
+    let k = this.heads(parts[1], G);
+    const v = this.heads(parts[2], G);
+    if (this.queryNorm && this.keyNorm) [q, k] = [this.queryNorm(q), this.keyNorm(k)];
+    if (rotary !== undefined) [q, k] = [rotary(q, position, end), rotary(k, position, end)];
+    if (cache === undefined) {
+      const masks = { causal, window, lengths, starts };
+      return this.attend(q, k, v, this.withRelative(input, q, k), { ...masks, ...this.distances(q, k) });
+    }
+    if (!causal) throw new ArgumentError("MultiHeadAttention: a cache needs causal attention");
+    const all = cache.extend(k, v);
+    if (all.lengths === undefined) {
+      const masks = { causal, window, ...this.distances(q, all.k) };
+      return this.attend(q, all.k, all.v, this.withRelative(input, q, all.k), masks);
+    }
+    if (this.sparse || this.relativeKeys) {
+      throw new ArgumentError(
+        "MultiHeadAttention: sparse and relativeKeys need rows of one length where there is a cache; generate rows of unequal lengths one by one",
+      );
+    }
+    // One query a row, each at the end of its own keys: what it sees begins, but for a window, at the first. (The
+    // slopes of ALiBi begin at the end of the longest: all scores of a row are off by the same, which changes nothing.)
+    const first = window === undefined ? undefined : cache.firstSeen(window, x.device);
+    return this.attend(q, all.k, all.v, input, { lengths: all.lengths, starts: first, slopes: this.slopes });
   }
 
-  /** Queries, keys and values of one sequence: parts of one product. */
-  private project(x: Tensor): Triple {
-    return split(this.qkv(x), this.widths) as Triple;
+  /** What queries see of keys, and how scores fall, by their places alone. */
+  private distances(q: Tensor, k: Tensor): AttentionOptions {
+    const { slopes, sparse } = this;
+    const [queries, keys] = [q.shape[1]!, k.shape[1]!];
+    if (sparse === undefined) return { slopes };
+    const start = keys - queries;
+    if (queries > 1 && start % sparse.blockSize !== 0) {
+      throw new ArgumentError(
+        `MultiHeadAttention: with a cache, sparse needs one token or a place at a multiple of ${sparse.blockSize}; got ${queries} tokens at ${start}`,
+      );
+    }
+    const blocks = sparseBlocks(sparse, { queries, keys, start, device: q.device });
+    return { slopes, blocks, blockSize: sparse.blockSize };
   }
 
-  /** Queries from `x`, keys and values from `memory`. */
-  private projectBoth(x: Tensor, memory: Tensor): Triple {
-    const [Q, K, V] = this.widths;
-    const [queryWeight, memoryWeight] = split(this.qkv.weight, [Q, K + V], 0) as [Tensor, Tensor];
-    const [queryBias, memoryBias] = this.qkv.bias ? split(this.qkv.bias, [Q, K + V], 0) : [];
-    const [k, v] = split(linear(memory, memoryWeight, memoryBias), [K, V]) as [Tensor, Tensor];
-    return [linear(x, queryWeight, queryBias), k, v];
+  /** The input with the scores of relative positions in its bias. */
+  private withRelative(input: AttentionInput, q: Tensor, k: Tensor): AttentionInput {
+    if (this.relativeKeys === undefined) return input;
+    const bias = this.relativeKeys(q, k.shape[1]!, this.scale);
+    return { ...input, bias: input.bias ? add(input.bias, bias) : bias };
+  }
+}
+
+/**
+ * Multi-head attention of `x [B, T, C]` to a `memory [B, S, C]`, such as what an encoder made of its input.
+ *
+ * @see Vaswani et al. 2017, section 3.2.3
+ */
+export class CrossAttention extends Attention<[memory: Tensor | undefined, input?: CrossAttentionInput]> {
+  query: Linear;
+  keyValue: Linear;
+  output: Linear;
+
+  constructor(options: HeadOptions) {
+    super("CrossAttention", options);
+    this.query = this.projection(this.numHeads, options, options.queryStd);
+    this.keyValue = this.projection(2 * this.numKeyValueHeads, options);
+    this.output = this.outputProjection(options);
+  }
+
+  /** @param memory not needed where the cache remembers its keys and values */
+  forward(x: Tensor, memory: Tensor | undefined, input: CrossAttentionInput = {}): Tensor {
+    const project = () => this.project(memory);
+    const [k, v] = input.cache ? input.cache.remember(project) : project();
+    const q = this.heads(this.query(x), this.numHeads);
+    return this.attend(q, k, v, input, { lengths: input.lengths });
+  }
+
+  /** Keys and values `[B, S, G, D]` of a memory. */
+  private project(memory: Tensor | undefined): [k: Tensor, v: Tensor] {
+    if (memory === undefined) throw new ArgumentError("CrossAttention: memory must be given; got none");
+    const { numKeyValueHeads: G, headSize: D } = this;
+    const [k, v] = split(this.keyValue(memory), [G * D, G * D]) as [Tensor, Tensor];
+    return [this.heads(k, G), this.heads(v, G)];
+  }
+
+  /** Projects a memory once and for all tokens that come with this cache. */
+  remember(memory: Tensor, cache: LayerCache): void {
+    cache.remember(() => this.project(memory));
   }
 }

@@ -33,11 +33,11 @@ export class Linear extends Module<[x: Tensor, residual?: Tensor], Tensor> {
     const bound = 1 / Math.sqrt(inputs);
     const initial = (shape: number[]) =>
       std === undefined ? rand(shape, { low: -bound, high: bound }) : randn(shape, { std });
-    this.weight = parameter(() => initial([outputs, inputs]));
+    this.weight = parameter(() => initial([outputs, inputs]), [outputs, inputs]);
     this.bias =
       options.bias === false
         ? undefined
-        : parameter(() => (std === undefined ? initial([outputs]) : zeros([outputs])));
+        : parameter(() => (std === undefined ? initial([outputs]) : zeros([outputs])), [outputs]);
     this.activation = options.activation;
   }
 
@@ -63,7 +63,7 @@ export class Embedding extends Module<[ids: Tensor, dtype?: Dtype], Tensor> {
     super();
     checkInteger("Embedding: count", count, 1);
     checkInteger("Embedding: size", size, 1);
-    this.weight = parameter(() => randn([count, size], { std: options.std ?? 1 }));
+    this.weight = parameter(() => randn([count, size], { std: options.std ?? 1 }), [count, size]);
     this.dtype = checkActivationDtype("Embedding: dtype", options.dtype);
   }
 

@@ -3,21 +3,45 @@ import { castTo } from "../autograd.ts";
 import { type Device, defaultDevice, device, isDevice } from "../device.ts";
 import type { Dtype } from "../dtype.ts";
 import { ArgumentError, CheckpointError, DtypeError } from "../errors.ts";
-import { unscoped } from "../memory.ts";
+import { scope, unscoped } from "../memory.ts";
 import { transferred } from "../op.ts";
-import { showShape } from "../shape.ts";
+import { type Shape, showShape } from "../shape.ts";
 import { requireGradient, Tensor } from "../tensor.ts";
 
 /** A tensor that belongs to a module and is trained. It outlives the scope in which the module was made. */
 export type Parameter = Tensor;
 
-const parameters = new WeakSet<Tensor>();
+/** Every parameter, and what makes its initial values. */
+const parameters = new WeakMap<Tensor, () => Tensor>();
+let initializes = true;
 
-/** Makes a tensor a parameter: what `make` returns is found by `Module.parameters()`. */
-export function parameter(make: () => Tensor): Parameter {
-  const t = unscoped(make);
-  parameters.add(t);
+/**
+ * Makes a tensor a parameter: what `make` returns is found by `Module.parameters()`.
+ *
+ * @param shape of it, where `make` can be put off: a checkpoint may be read in its place
+ */
+export function parameter(make: () => Tensor, shape?: Shape): Parameter {
+  const t = unscoped(() =>
+    initializes || shape === undefined ? make() : Tensor.empty(shape, "f32", defaultDevice()),
+  );
+  parameters.set(t, make);
   return requireGradient(t);
+}
+
+/** @internal Runs `make` so that its parameters hold no values: what reads them from a file fills them. */
+export function uninitialized<T>(make: () => T): T {
+  const before = initializes;
+  initializes = false;
+  try {
+    return make();
+  } finally {
+    initializes = before;
+  }
+}
+
+/** @internal Gives a parameter the values that it would have had from the beginning. */
+export function initialize(p: Parameter): void {
+  scope(() => p.assign(parameters.get(p)!()));
 }
 
 const isParameter = (value: unknown): value is Parameter => value instanceof Tensor && parameters.has(value);

@@ -1,77 +1,83 @@
-import { ArgumentError, checkInteger, checkNumber } from "../errors.ts";
+import { ArgumentError, checkInteger } from "../errors.ts";
 import { unscoped } from "../memory.ts";
-import { arange } from "../ops/creation.ts";
 import { add } from "../ops/elementwise.ts";
-import { rotary, sinusoidalPositions } from "../ops/positions.ts";
-import { cast, slice } from "../ops/views.ts";
+import { embedding } from "../ops/embedding.ts";
+import { sinusoidalPositions } from "../ops/positions.ts";
+import { cast, reshape, slice } from "../ops/views.ts";
 import { type Tensor, tensor } from "../tensor.ts";
 import { Embedding } from "./layers.ts";
 import { Module } from "./module.ts";
 
-/** Learned positions: adds row t of a trained table to position t. `x [B, T, C]`, T at most `length`. */
-export class LearnedPositions extends Module {
-  table: Embedding;
+/** The first position of a sequence that goes on, or `[B]` i32 where the rows differ (and have one token each). */
+export type Position = number | Tensor;
 
-  constructor(length: number, size: number, options: { std?: number } = {}) {
-    super();
-    this.table = new Embedding(length, size, options);
-  }
-
-  forward(x: Tensor): Tensor {
-    const T = checkLength("LearnedPositions", x.shape.at(-2)!, this.table.weight.shape[0]!);
-    return add(x, this.table(arange(T, { device: x.device }), x.dtype));
+/** @internal Throws if T positions from `start` on are more than `length`. */
+export function checkLength(name: string, start: Position, T: number, length: number): void {
+  const end = (typeof start === "number" ? start : 0) + T;
+  if (end > length) {
+    throw new ArgumentError(`${name}: the sequence must have at most ${length} positions; got ${end}`);
   }
 }
 
-/** Sinusoidal positions (Vaswani et al. 2017, section 3.5), added to `x [B, T, C]`. Nothing is trained. */
-export class SinusoidalPositions extends Module {
+/** Learned positions: adds row t of a trained table to position t. `x [B, T, C]`, T at most `length`. */
+export class LearnedPositions extends Module<[x: Tensor, start?: Position], Tensor> {
+  table: Embedding;
+  readonly offset: number;
+
+  /** @param options.offset rows of the table before that of position 0, as BART and RoBERTa have. Default 0 */
+  constructor(length: number, size: number, options: { std?: number; offset?: number } = {}) {
+    super();
+    this.offset = checkInteger("LearnedPositions: offset", options.offset ?? 0, 0);
+    this.table = new Embedding(length + this.offset, size, options);
+  }
+
+  forward(x: Tensor, start: Position = 0): Tensor {
+    const { weight } = this.table;
+    const T = x.shape.at(-2)!;
+    checkLength("LearnedPositions", start, T, weight.shape[0]! - this.offset);
+    if (typeof start !== "number") {
+      const rows = this.offset === 0 ? weight : slice(weight, 0, this.offset);
+      return add(x, embedding(reshape(start, [start.size, 1]), rows, x.dtype));
+    }
+    const first = start + this.offset;
+    const ids = tensor(
+      Int32Array.from({ length: T }, (_, t) => first + t),
+      [T],
+      { device: x.device },
+    );
+    return add(x, this.table(ids, x.dtype));
+  }
+}
+
+export interface SinusoidalOptions {
+  /** All sines, then all cosines, as Marian has them, instead of by turns. Default false. */
+  halves?: boolean;
+}
+
+/**
+ * Sinusoidal positions, added to `x [B, T, C]`: see sinusoidalPositions. Nothing is trained.
+ *
+ * @see Vaswani et al. 2017, section 3.5
+ */
+export class SinusoidalPositions extends Module<[x: Tensor, start?: Position], Tensor> {
   private readonly table: Tensor;
 
-  constructor(length: number, size: number) {
+  constructor(length: number, size: number, { halves = false }: SinusoidalOptions = {}) {
     super();
-    this.table = unscoped(() => sinusoidalPositions(length, size));
+    this.table = unscoped(() => {
+      const turns = sinusoidalPositions(length, size);
+      if (!halves) return turns;
+      const parts = reshape(turns, [length, size / 2, 2]);
+      return reshape(parts.transpose(1, 2).contiguous(), [length, size]);
+    });
   }
 
-  forward(x: Tensor): Tensor {
-    const T = checkLength("SinusoidalPositions", x.shape.at(-2)!, this.table.shape[0]!);
-    return add(x, cast(slice(this.table, 0, 0, T), x.dtype));
+  forward(x: Tensor, start: Position = 0): Tensor {
+    const T = x.shape.at(-2)!;
+    checkLength("SinusoidalPositions", start, T, this.table.shape[0]!);
+    if (typeof start !== "number") {
+      return add(x, embedding(reshape(start, [start.size, 1]), this.table, x.dtype));
+    }
+    return add(x, cast(slice(this.table, 0, start, start + T), x.dtype));
   }
-}
-
-/** Rotary positions (Su et al. 2021) for queries and keys `[B, T, H, D]`. Nothing is trained. */
-export class RotaryPositions extends Module<[x: Tensor, start?: number], Tensor> {
-  private readonly cos: Tensor;
-  private readonly sin: Tensor;
-
-  /** @param base of the wavelengths, θ in the Llama configurations; position t turns pair i by t · base^(−2i/D) */
-  constructor(length: number, headSize: number, options: { base?: number } = {}) {
-    super();
-    checkInteger("RotaryPositions: length", length, 1);
-    checkInteger("RotaryPositions: headSize", headSize, 2);
-    if (headSize % 2 !== 0)
-      throw new ArgumentError(`RotaryPositions: headSize must be even; got ${headSize}`);
-    const base = checkNumber("RotaryPositions: base", options.base ?? 10000, 1);
-    const half = headSize / 2;
-    const table = (f: (angle: number) => number) =>
-      tensor(
-        Float32Array.from({ length: length * half }, (_, n) =>
-          f(Math.floor(n / half) * base ** ((-2 * (n % half)) / headSize)),
-        ),
-        [length, half],
-      );
-    this.cos = unscoped(() => table(Math.cos));
-    this.sin = unscoped(() => table(Math.sin));
-  }
-
-  /** @param start position of the first row of `x`, for keys that follow a cache. Default 0 */
-  forward(x: Tensor, start = 0): Tensor {
-    const end = checkLength("RotaryPositions", start + x.shape[1]!, this.cos.shape[0]!);
-    return rotary(x, slice(this.cos, 0, start, end), slice(this.sin, 0, start, end));
-  }
-}
-
-function checkLength(name: string, T: number, length: number): number {
-  if (T > length)
-    throw new ArgumentError(`${name}: the sequence must have at most ${length} positions; got ${T}`);
-  return T;
 }

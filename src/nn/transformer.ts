@@ -1,8 +1,14 @@
 import { checkNumber } from "../errors.ts";
-import { add } from "../ops/elementwise.ts";
+import { dropout } from "../ops/dropout.ts";
+import { add, mul } from "../ops/elementwise.ts";
 import type { Activation } from "../ops/products.ts";
 import type { Tensor } from "../tensor.ts";
-import { type AttentionInput, MultiHeadAttention, type MultiHeadAttentionOptions } from "./attention.ts";
+import {
+  type AttentionInput,
+  CrossAttention,
+  MultiHeadAttention,
+  type MultiHeadAttentionOptions,
+} from "./attention.ts";
 import { Dropout, LayerNorm, Linear, RMSNorm } from "./layers.ts";
 import { Module } from "./module.ts";
 
@@ -12,28 +18,39 @@ export interface MLPOptions {
   intermediateSize?: number;
   /** Default "gelu". */
   activation?: Activation;
+  /** Two projections up, one of which, through the activation, is the gate of the other. Default false. */
+  gated?: boolean;
+  /** Of what the activation made, while training. Default 0. */
+  activationDropout?: number;
   /** Default true. */
   bias?: boolean;
   /** Of normal initial weights; see Linear. */
   std?: number;
-  /** Of the second projection, where it differs. */
+  /** Of the last projection, where it differs. */
   outputStd?: number;
 }
 
-/** Two linear maps with an activation between them, for every position alone: `[..., C] → [..., C]`. */
+/**
+ * Linear maps with an activation between them, for every position alone: `[..., C] → [..., C]`,
+ * `down(activation(up(x)))`, or gated `down(activation(gate(x)) · up(x))`.
+ *
+ * @see Shazeer 2020, "GLU Variants Improve Transformer"
+ */
 export class MLP extends Module<[x: Tensor, residual?: Tensor], Tensor> {
+  gate: Linear | undefined;
   up: Linear;
   down: Linear;
+  readonly activationDropout: number;
 
   constructor(options: MLPOptions) {
     super();
     const { hiddenSize, intermediateSize = 4 * hiddenSize, activation = "gelu", bias = true, std } = options;
+    const initial = { bias, ...(std !== undefined && { std }) };
     const outputStd = options.outputStd ?? std;
-    this.up = new Linear(hiddenSize, intermediateSize, {
-      bias,
-      activation,
-      ...(std !== undefined && { std }),
-    });
+    const { gated = false, activationDropout = 0 } = options;
+    this.activationDropout = checkNumber("MLP: activationDropout", activationDropout, 0, 1);
+    this.gate = gated ? new Linear(hiddenSize, intermediateSize, { ...initial, activation }) : undefined;
+    this.up = new Linear(hiddenSize, intermediateSize, gated ? initial : { ...initial, activation });
     this.down = new Linear(intermediateSize, hiddenSize, {
       bias,
       ...(outputStd !== undefined && { std: outputStd }),
@@ -42,28 +59,49 @@ export class MLP extends Module<[x: Tensor, residual?: Tensor], Tensor> {
 
   /** @param residual `[..., hiddenSize]`, added to the result in the same pass */
   forward(x: Tensor, residual?: Tensor): Tensor {
-    return this.down(this.up(x), residual);
+    const inner = this.gate ? mul(this.gate(x), this.up(x)) : this.up(x);
+    return this.down(dropout(inner, this.activationDropout, this.training), residual);
   }
 }
 
 export interface BlockOptions
   extends Omit<MultiHeadAttentionOptions, "dropout">,
     Omit<MLPOptions, "hiddenSize"> {
+  /** A second attention, to a memory, between self-attention and MLP. Default false. */
+  crossAttention?: boolean;
   /** "pre": x + f(norm(x)), as GPT-2; "post": norm(x + f(x)), as the original Transformer and BERT. Default "pre". */
   normPosition?: "pre" | "post";
   /** Default "layerNorm". */
   norm?: "layerNorm" | "rmsNorm";
   normEps?: number;
+  /** Of the linear maps of the MLP, where it differs from `bias`. */
+  mlpBias?: boolean;
+  /** `outputStd` of the MLP, where it differs from that of attention. */
+  mlpOutputStd?: number;
   /** Of attention weights. Default: `dropout`. */
   attentionDropout?: number;
   /** Of what attention and MLP add to the stream. Default 0. */
   dropout?: number;
 }
 
-/** A layer of a Transformer: attention and MLP, each with a residual connection and a normalization. `[B, T, C]`. */
-export class TransformerBlock extends Module<[x: Tensor, input?: AttentionInput], Tensor> {
+export interface BlockInput extends Omit<AttentionInput, "residual"> {
+  /** `[B, S, C]`: what cross-attention attends to. */
+  memory?: Tensor | undefined;
+  /** `[B]` i32: how many positions of the memory count; the rest is padding. */
+  memoryLengths?: Tensor | undefined;
+  /** Like `weights`, of cross-attention. */
+  crossWeights?: Tensor[] | undefined;
+}
+
+/**
+ * A layer of a Transformer: attention, to a memory too where asked for, and MLP, each with a residual connection and a
+ * normalization. `[B, T, C]`.
+ */
+export class TransformerBlock extends Module<[x: Tensor, input?: BlockInput], Tensor> {
   attentionNorm: LayerNorm | RMSNorm;
   attention: MultiHeadAttention;
+  crossNorm: LayerNorm | RMSNorm | undefined;
+  crossAttention: CrossAttention | undefined;
   mlpNorm: LayerNorm | RMSNorm;
   mlp: MLP;
   dropout: Dropout;
@@ -79,28 +117,41 @@ export class TransformerBlock extends Module<[x: Tensor, input?: AttentionInput]
         ? new RMSNorm(hiddenSize, eps)
         : new LayerNorm(hiddenSize, { ...eps, bias });
     };
+    const heads = { ...options, dropout: attentionDropout };
     this.normPosition = options.normPosition ?? "pre";
     this.attentionNorm = norm();
-    this.attention = new MultiHeadAttention({ ...options, dropout: attentionDropout });
+    this.attention = new MultiHeadAttention(heads);
+    this.crossNorm = options.crossAttention ? norm() : undefined;
+    this.crossAttention = options.crossAttention ? new CrossAttention(heads) : undefined;
     this.mlpNorm = norm();
-    this.mlp = new MLP(options);
+    const { mlpBias = bias, mlpOutputStd = options.outputStd } = options;
+    const outputStd = mlpOutputStd === undefined ? {} : { outputStd: mlpOutputStd };
+    this.mlp = new MLP({ ...options, bias: mlpBias, ...outputStd });
     this.dropout = new Dropout(dropout);
   }
 
-  forward(x: Tensor, input?: AttentionInput): Tensor {
-    const attend = (from: Tensor) =>
-      this.added(x, (residual) => this.attention(from, { ...input, residual }));
-    if (this.normPosition === "post") {
-      const attended = this.attentionNorm(attend(x));
-      return this.mlpNorm(this.added(attended, (residual) => this.mlp(attended, residual)));
+  forward(x: Tensor, { memory, memoryLengths, crossWeights, ...input }: BlockInput = {}): Tensor {
+    let y = this.around(x, this.attentionNorm, (from, residual) =>
+      this.attention(from, { ...input, residual }),
+    );
+    const { crossAttention, crossNorm } = this;
+    if (crossAttention && crossNorm && (memory || input.cache?.hasMemory)) {
+      const rest = { cache: input.cache, lengths: memoryLengths, weights: crossWeights };
+      y = this.around(y, crossNorm, (from, residual) => crossAttention(from, memory, { ...rest, residual }));
     }
-    const attended = attend(this.attentionNorm(x));
-    return this.added(attended, (residual) => this.mlp(this.mlpNorm(attended), residual));
+    return this.around(y, this.mlpNorm, (from, residual) => this.mlp(from, residual));
   }
 
-  /** `x + dropout(branch())`. Where nothing is dropped, the last product of the branch adds x itself. */
-  private added(x: Tensor, branch: (residual?: Tensor) => Tensor): Tensor {
-    if (!this.training || this.dropout.p === 0) return branch(x);
-    return add(x, this.dropout(branch()));
+  /** `x + branch(norm(x))`, or post-norm `norm(x + branch(x))`. Where nothing is dropped, the branch adds x itself. */
+  private around(
+    x: Tensor,
+    norm: LayerNorm | RMSNorm,
+    branch: (from: Tensor, residual?: Tensor) => Tensor,
+  ): Tensor {
+    const isPre = this.normPosition === "pre";
+    const from = isPre ? norm(x) : x;
+    const drops = this.training && this.dropout.p > 0;
+    const y = drops ? add(x, this.dropout(branch(from))) : branch(from, x);
+    return isPre ? y : norm(y);
   }
 }

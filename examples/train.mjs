@@ -23,6 +23,6 @@ for (const { step: i, inputs, targets } of train.batches({ batchSize: 12, contex
 }
 console.log("held-out loss", await model.evaluate(heldOut));
 
-const sampling = { tokenizer, maxNewTokens: 200, temperature: 0.8, topK: 40 };
+const sampling = { tokenizer, maxNewTokens: 200, doSample: true, temperature: 0.8, topK: 40 };
 for await (const piece of model.stream(text.slice(0, 8), sampling)) process.stdout.write(piece);
 await model.savePretrained("run", { tokenizer });

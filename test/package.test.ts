@@ -44,9 +44,10 @@ interface Packed {
   files: { path: string }[];
 }
 
-/** Packs a folder. The package's own `prepack` builds what it ships. */
+/** Packs a folder. The package's own `prepack` builds what it ships; dependencies are packed as they were published. */
 async function pack(what: string): Promise<Packed> {
-  const args = ["pack", "--json", "--loglevel=error", "--pack-destination", folder];
+  const scripts = what === root ? [] : ["--ignore-scripts"];
+  const args = ["pack", ...scripts, "--json", "--loglevel=error", "--pack-destination", folder];
   const { status, stdout, stderr } = await npm(args, what);
   expect(status, stderr).toBe(0);
   const report = JSON.parse(stdout.slice(stdout.search(/^[[{]/m)));
@@ -57,7 +58,10 @@ async function pack(what: string): Promise<Packed> {
 let packed: Packed;
 beforeAll(async () => {
   packed = await pack(root);
-  const loader = await pack(path.join(root, "node_modules/node-gyp-build"));
+  const listed = await npm(["ls", "--omit=dev", "--all", "--parseable"], root);
+  const folders = listed.stdout.split("\n").filter((line) => line.includes(`node_modules${path.sep}`));
+  const dependencies: Packed[] = [];
+  for (const dependency of new Set(folders)) dependencies.push(await pack(dependency));
 
   mkdirSync(tools);
   symlinkSync(process.execPath, path.join(tools, "node"));
@@ -66,7 +70,7 @@ beforeAll(async () => {
   const install = [
     ...[process.execPath, findProgram("npm"), "install", "--offline", "--ignore-scripts"],
     ...["--no-audit", "--no-fund", "--loglevel=error", "--cache", path.join(folder, "cache")],
-    ...[packed, loader].map(({ filename }) => path.join(folder, filename)),
+    ...[packed, ...dependencies].map(({ filename }) => path.join(folder, filename)),
   ];
   const withoutNetwork = (await canUnshareNetwork()) ? [findProgram("unshare"), "-rn"] : [];
   const [command, ...args] = [...withoutNetwork, ...install];

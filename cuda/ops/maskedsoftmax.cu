@@ -76,12 +76,6 @@ __global__ void maskedsoftmax_forward_rows(In32 scores, In32Opt bias, IdsOpt len
   mask.scale = scale, mask.slope = slopes ? *slopes.at(h) : 0;
 
   Floats<V> held[kHeld > 0 ? kHeld : 1];
-  const auto exponents = [&](int k, Index i) {
-    if constexpr (kHeld > 0)
-      return held[k];
-    else
-      return mask.template at<V>(i);
-  };
   float largest = -INFINITY;
   each_piece<V, kHeld>(count, [&](int k, Index i) {
     const Floats<V> s = mask.template at<V>(i);
@@ -90,6 +84,12 @@ __global__ void maskedsoftmax_forward_rows(In32 scores, In32Opt bias, IdsOpt len
     for (int j = 0; j < V; ++j) largest = fmaxf(largest, s[j]);
   });
   largest = team.maximum(largest);
+  const auto exponents = [&](int k, Index i) {
+    if constexpr (kHeld > 0)
+      return held[k];
+    else
+      return mask.template at<V>(i);
+  };
   const float origin = largest == -INFINITY ? 0 : largest;
   float total = 0;
   each_piece<V, kHeld>(count, [&](int k, Index i) {

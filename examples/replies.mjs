@@ -35,8 +35,8 @@ const { quick, dtype, out } = options;
 const [steps, seed] = [Number(options.steps ?? (quick ? 100 : 2000)), Number(options.seed)];
 const { train, validation, test, sentences } = readDialogues(seed);
 
-// Besides the exchanges it sees each sentence behind the one before, and behind a third of its own words: the one shows how
-// sentences follow each other, the other that what is read has to do with what is written.
+// Besides the exchanges it sees each sentence behind the one before, and behind a third of its own words: the one shows
+// how sentences follow each other, the other that what is read has to do with what is written.
 const following = sentences.flatMap((texts) =>
   texts.slice(1).map((target, i) => ({ source: texts[i], target })),
 );
@@ -105,7 +105,7 @@ for (const [i, { source }] of asked.entries()) {
     candidates.map((j) => ({ source, target: asked[j].target })),
   );
   const gains = candidates.map((j, k) => alone[j] - costs[k]);
-  if (gains.indexOf(Math.max(...gains)) === 0) totals.found++;
+  if (gains.slice(1).every((gain) => gain < gains[0])) totals.found++;
   for (const [k, j] of candidates.entries()) {
     const kind = k === 0 ? totals.true : totals.others;
     kind.cost += costs[k];
@@ -113,9 +113,9 @@ for (const [i, { source }] of asked.entries()) {
   }
 }
 
-// The likeliest reply is often "I don't know.", whatever was said: of 16 that are drawn, the one of the largest gain a token
+// The likeliest reply to most is "I don't know.": hence, of 16 that are drawn, the one of the largest gain a token
 for (const [i, { source }] of asked.slice(0, quick ? 2 : 8).entries()) {
-  const drawing = { doSample: true, topP: 0.9, numReturnSequences: 16, maxNewTokens: 30, seed };
+  const drawing = { doSample: true, temperature: 0.7, numReturnSequences: 16, maxNewTokens: 30, seed };
   const { sequences, texts } = await generate(best, [...source, eosTokenId], { tokenizer, ...drawing });
   const targets = sequences.map((ids) => ids.slice(1, ids.at(-1) === eosTokenId ? -1 : undefined));
   const costs = await costsOf(best, [

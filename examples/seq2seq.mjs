@@ -1,4 +1,4 @@
-// What the encoder–decoder examples share: batches of token pairs, and a training loop that keeps the best model.
+// What the encoder–decoder examples share: batches of token pairs, and a training loop.
 import { AdamW, bucketedBatches, cosineSchedule, noGrad, seq2seqBatch, step, tensor } from "trainformer";
 
 const lengthOf = ({ source, target }) => Math.max(source.length, target.length) + 1; // and the token that ends it
@@ -36,8 +36,8 @@ export async function lossOf(model, pairs, { given, maxTokens = 2048 } = {}) {
 }
 
 /**
- * Texts to restore from every third word. What a model learns of them is that the words that it reads have to do with those
- * that it writes, which few examples of the real task would not tell it.
+ * Texts to restore from every third word. They teach that the words to write have to do with those that are read, for
+ * which a few hundred examples of the task itself are not enough.
  *
  * See Lewis et al. 2020, "BART: Denoising Sequence-to-Sequence Pre-training".
  */
@@ -48,7 +48,7 @@ export const fragmentsOf = (texts) =>
   });
 
 /**
- * Trains with label smoothing on batches of pairs of similar length, and calls `save` whenever the loss of the
+ * Trains with label smoothing on batches of pairs of similar length. `save` is called whenever the loss of the
  * validation pairs is the lowest so far.
  */
 export async function trainSeq2Seq(model, { train, validation, given, steps, maxTokens, peak, seed, save }) {
@@ -72,7 +72,7 @@ export async function trainSeq2Seq(model, { train, validation, given, steps, max
       if (done % Math.ceil(steps / 20) === 0 || done === steps) {
         const [now, heldOut] = [await loss.item(), await lossOf(model, validation, { given })];
         losses.push(heldOut);
-        if (heldOut < best) await save();
+        if (heldOut < best) await save?.();
         const mark = heldOut < best ? " *" : "";
         best = Math.min(best, heldOut);
         const seconds = ((performance.now() - start) / 1000).toFixed(0);

@@ -5,14 +5,14 @@ import { checkTexts, countNgrams, overlap, type References } from "./text-pairs.
 export interface BLEUOptions {
   /** Default "13a"; "zh" for Chinese, "char" for other languages without spaces. */
   tokenizer?: BLEUTokenizer;
-  /** Leaves out the orders of which a text is too short to have any, as the score of a single sentence should. Default false. */
+  /** Leaves out the orders that texts are too short for, as the score of a single sentence should. Default false. */
   effectiveOrder?: boolean;
 }
 
 export interface BLEUScore {
   /** From 0 to 100. */
   score: number;
-  /** In percent, of words, pairs, triples and quadruples. Where none matches, the k-th such order has 100 / (2ᵏ · total). */
+  /** In percent, of one to four words. The k-th order of which none matches has 100 / (2ᵏ · total). */
   precisions: number[];
   /** Matches of each order; no n-gram counts more often than in the reference that has it most often. */
   counts: number[];

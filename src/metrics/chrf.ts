@@ -12,8 +12,8 @@ const beta = 2;
 type Counts = readonly [hypothesis: number, reference: number, matches: number];
 
 /**
- * chrF of a whole corpus, to the digit that of sacrebleu 2.6 with its defaults: the F score with β = 2 of runs of one to
- * six characters, white space left out. It suits languages with many endings better than BLEU and needs no words.
+ * chrF of a whole corpus, to the digit that of sacrebleu 2.6 with its defaults: the F score with β = 2 of runs of one
+ * to six characters, white space left out. It suits languages with many endings better than BLEU and needs no words.
  *
  * @param references of each hypothesis one, or an array of several, of which the best counts
  * @throws ArgumentError on arrays of different lengths, on none, and on what is no text

@@ -11,11 +11,11 @@ export interface RougeScore {
 }
 
 /**
- * ROUGE: what predictions and references have in common of words (`rouge1`), pairs of words (`rouge2`) and of the longest
- * sequence of words that both have in this order, with gaps (`rougeL`).
+ * ROUGE: what predictions and references have in common of words (`rouge1`), of pairs of words (`rouge2`), and the
+ * longest sequence of words that both have in this order, with gaps (`rougeL`).
  *
- * Words are runs of a–z and 0–9 in lower case without stemming, as in the package rouge-score: it is for English and its
- * like only.
+ * Words are runs of a–z and 0–9 in lower case without stemming, as in the package rouge-score: it is for English and
+ * its like only.
  *
  * @throws ArgumentError on arrays of different lengths, on none, and on what is no text
  * @see Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries"

@@ -17,7 +17,7 @@ export function checkTexts(
   for (const [argument, texts] of Object.entries({ [first]: hypotheses, references })) {
     if (!Array.isArray(texts) || texts.length === 0) {
       throw new ArgumentError(
-        `${name}: ${argument} must be an array of at least one text; got ${Array.isArray(texts) ? "none" : typeof texts}`,
+        `${name}: ${argument} must be an array of texts; got ${Array.isArray(texts) ? "none" : typeof texts}`,
       );
     }
   }

@@ -220,6 +220,7 @@ interface Masked extends Attention {
 const masked: readonly Masked[] = [
   { D: 20, T: 150, S: 150, B: 2, H: 2, blockSize: 64, causal: 1 },
   { D: 33, T: 5, S: 200, H: 2, G: 2, blockSize: 16 },
+  { D: 24, T: 40, S: 30, H: 2, blockSize: 7 },
   { D: 64, T: 200, S: 280, B: 2, blockSize: 48, causal: 1, dropout: 0.2 },
   { D: 64, T: 150, S: 40, H: 2, blockSize: 7, window: 30, scale: -0.3 },
   { D: 100, T: 70, S: 200, blockSize: 32 },

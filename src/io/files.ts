@@ -1,7 +1,14 @@
 import { randomUUID } from "node:crypto";
-import { open, rename, rm, writeFile } from "node:fs/promises";
+import { access, open, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { CheckpointError } from "../errors.ts";
+
+/** Whether there is a file, or a folder, of that name. */
+export const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
 
 /** Makes the entries of a folder durable. Windows has no such call and needs none. */
 async function syncFolder(path: string): Promise<void> {

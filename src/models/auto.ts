@@ -7,7 +7,7 @@ import { BertForQuestionAnswering, BertForTokenClassification } from "./bert-tok
 import type { CausalLM } from "./causal-lm.ts";
 import { GPT } from "./gpt.ts";
 import { Llama } from "./llama.ts";
-import { openModel } from "./open-model.ts";
+import { readConfig } from "./open-model.ts";
 import type { PreTrainedModel } from "./pretrained.ts";
 import type { Seq2SeqLM } from "./seq2seq-lm.ts";
 import { T5 } from "./t5.ts";
@@ -58,7 +58,7 @@ function choose<M>(location: string, key: string, name: unknown, table: Readonly
 }
 
 async function modelType(location: string): Promise<unknown> {
-  return (await openModel(location)).config.values.model_type;
+  return (await readConfig(location)).values.model_type;
 }
 
 /**
@@ -68,7 +68,7 @@ async function modelType(location: string): Promise<unknown> {
  */
 export const AutoModel: Loader<AnyModel> = {
   async fromPretrained(location, options = {}) {
-    const { values } = (await openModel(location)).config;
+    const { values } = await readConfig(location);
     const type = values.model_type;
     const generative = { ...causal, ...seq2seq } as unknown as Record<string, Loader<AnyModel>>;
     if (typeof type === "string" && Object.hasOwn(generative, type)) {

@@ -4,8 +4,8 @@ import { Module } from "../nn/module.ts";
 import { AttentionPooling, meanPooling } from "../nn/pooling.ts";
 import { tanh } from "../ops/tanh.ts";
 import type { Tensor } from "../tensor.ts";
-import { Bert, type BertConfig, type BertOutput, type FullBertConfig, firstOf } from "./bert.ts";
-import { fromBertConfig, toBertConfig, trunkNames, trunkPrefix } from "./bert-format.ts";
+import { Bert, type BertConfig, type BertOutput, type FullBertConfig, firstOf, states } from "./bert.ts";
+import { fromBertConfig, headLayout, toBertConfig } from "./bert-format.ts";
 import {
   type ClassificationInput,
   type ClassificationOutput,
@@ -13,7 +13,6 @@ import {
   labelsIn,
   labelsOf,
   labelTables,
-  states,
 } from "./classification-labels.ts";
 import { classificationLoss, type ProblemType, problemTypeOf } from "./classification-loss.ts";
 import type { Layout, NameRule } from "./layout.ts";
@@ -118,13 +117,7 @@ export class BertForSequenceClassification extends PreTrainedModel<
   }
 
   layout(): Layout {
-    const prefix = trunkPrefix[this.config.modelType];
-    return {
-      names: [...trunkNames(this.config, "bert.", prefix), ...this.classifier.names("classifier")],
-      prefix,
-      fresh: ["classifier", "bert.pooler"],
-      ignored: /position_ids$/,
-    };
+    return headLayout(this.config, this.classifier.names("classifier"), ["classifier", "bert.pooler"]);
   }
 
   /**

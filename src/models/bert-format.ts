@@ -1,7 +1,7 @@
 import type { Settings } from "../io/json.ts";
 import { activationNames, activationOf } from "./activation-names.ts";
 import type { BertConfig, FullBertConfig } from "./bert.ts";
-import type { NameRule } from "./layout.ts";
+import type { Layout, NameRule } from "./layout.ts";
 
 type ModelType = FullBertConfig["modelType"];
 
@@ -160,5 +160,15 @@ export function predictionNames(modelType: ModelType, ours: string): NameRule[] 
   ];
 }
 
-/** Tied weights under their second name, and a buffer. */
-export const ignoredNames = /(decoder\.(weight|bias)|vocab_projector\.weight|position_ids)$/;
+/**
+ * The layout of an encoder with a head.
+ *
+ * @param names of the parts of the head
+ * @param fresh our paths of what a checkpoint may lack
+ */
+export function headLayout(config: FullBertConfig, names: NameRule[], fresh: string[]): Layout {
+  const prefix = trunkPrefix[config.modelType];
+  // Tied weights have a second name in some files, and positions were a buffer once.
+  const ignored = /(decoder\.(weight|bias)|vocab_projector\.weight|position_ids)$/;
+  return { names: [...trunkNames(config, "bert.", prefix), ...names], prefix, fresh, ignored };
+}

@@ -4,10 +4,18 @@ import { Module } from "../nn/module.ts";
 import { crossEntropy } from "../ops/crossentropy.ts";
 import { add, scale } from "../ops/elementwise.ts";
 import type { Tensor } from "../tensor.ts";
-import { Bert, type BertConfig, type BertInput, type BertOutput, type FullBertConfig } from "./bert.ts";
+import {
+  Bert,
+  type BertConfig,
+  type BertInput,
+  type BertOutput,
+  type FullBertConfig,
+  type States,
+  states,
+} from "./bert.ts";
 import { SequenceClassificationHead, type SequenceClassificationOptions } from "./bert-classification.ts";
-import { fromBertConfig, toBertConfig, trunkNames, trunkPrefix } from "./bert-format.ts";
-import { type LabelOptions, labelsOf, type States, states } from "./classification-labels.ts";
+import { fromBertConfig, headLayout, toBertConfig } from "./bert-format.ts";
+import { type LabelOptions, labelsOf } from "./classification-labels.ts";
 import { classificationLoss, problemTypeOf } from "./classification-loss.ts";
 import type { Layout, NameRule } from "./layout.ts";
 import { loadPretrained, PreTrainedModel } from "./pretrained.ts";
@@ -130,19 +138,13 @@ export class BertForMultiTask extends PreTrainedModel<
   }
 
   layout(): Layout {
-    const prefix = trunkPrefix[this.config.modelType];
     const heads = this.taskNames.flatMap((name, i): NameRule[] => [
       [`heads.${i}.token`, `heads.${name}.classifier`],
       [`heads.${i}.sequence.dense`, `heads.${name}.dense`],
       [`heads.${i}.sequence.output`, `heads.${name}.classifier`],
       [`heads.${i}.sequence.attentionPooling`, `heads.${name}.attention_pooling`],
     ]);
-    return {
-      names: [...trunkNames(this.config, "bert.", prefix), ...heads],
-      prefix,
-      fresh: ["heads", "bert.pooler"],
-      ignored: /position_ids$/,
-    };
+    return headLayout(this.config, heads, ["heads", "bert.pooler"]);
   }
 
   /**

@@ -4,21 +4,12 @@ import { add } from "../ops/elementwise.ts";
 import { linearCrossEntropy } from "../ops/linearcrossentropy.ts";
 import { linear } from "../ops/products.ts";
 import type { Tensor } from "../tensor.ts";
-import { Bert, type BertConfig, type BertInput, type BertOutput, type FullBertConfig } from "./bert.ts";
-import {
-  fromBertConfig,
-  ignoredNames,
-  predictionNames,
-  toBertConfig,
-  trunkNames,
-  trunkPrefix,
-} from "./bert-format.ts";
-import { withLazyLogits } from "./causal-lm.ts";
-import type { Layout } from "./layout.ts";
+import { Bert, type BertConfig, type BertInput, type FullBertConfig, type States, states } from "./bert.ts";
+import { fromBertConfig, headLayout, predictionNames, toBertConfig } from "./bert-format.ts";
+import type { Layout, NameRule } from "./layout.ts";
+import { withLazyLogits } from "./lazy-logits.ts";
 import { MaskedLMHead } from "./masked-lm-head.ts";
 import { loadPretrained, PreTrainedModel } from "./pretrained.ts";
-
-type States = Pick<BertOutput, "hiddenStates" | "attentions">;
 
 export interface MaskedLMInput extends BertInput {
   /** `[B, T]` i32: the token that was at each masked place, -100 elsewhere. */
@@ -30,10 +21,6 @@ export interface MaskedLMOutput extends States {
   readonly logits: Tensor;
   /** `[]` f32, mean cross entropy over the places that have a label; with labels only. */
   loss?: Tensor;
-}
-
-function statesOf({ hiddenStates, attentions }: BertOutput): States {
-  return { ...(hiddenStates && { hiddenStates }), ...(attentions && { attentions }) };
 }
 
 export interface BertForMaskedLM {
@@ -58,9 +45,9 @@ export class BertForMaskedLM extends PreTrainedModel<[ids: Tensor, input?: Maske
     const x = this.predictions(encoded.lastHiddenState);
     const { weight } = this.bert.tokens;
     const { bias } = this.predictions;
-    if (labels === undefined) return { logits: linear(x, weight, bias), ...statesOf(encoded) };
+    if (labels === undefined) return { logits: linear(x, weight, bias), ...states(encoded) };
     const loss = linearCrossEntropy(x, weight, labels, { bias });
-    return withLazyLogits({ loss, ...statesOf(encoded) }, x, weight, bias);
+    return withLazyLogits({ loss, ...states(encoded) }, x, weight, bias);
   }
 
   toHuggingFaceConfig(): Record<string, unknown> {
@@ -68,14 +55,8 @@ export class BertForMaskedLM extends PreTrainedModel<[ids: Tensor, input?: Maske
   }
 
   layout(): Layout {
-    const { modelType } = this.config;
-    const prefix = trunkPrefix[modelType];
-    return {
-      names: [...trunkNames(this.config, "bert.", prefix), ...predictionNames(modelType, "predictions")],
-      prefix,
-      fresh: ["predictions"],
-      ignored: ignoredNames,
-    };
+    const { config } = this;
+    return headLayout(config, predictionNames(config.modelType, "predictions"), ["predictions"]);
   }
 
   /** @throws ERR_CHECKPOINT */
@@ -128,7 +109,7 @@ export class BertForPreTraining extends PreTrainedModel<
     const { weight } = this.bert.tokens;
     const { bias } = this.predictions;
     const seqRelationshipLogits = this.nextSentence(encoded.poolerOutput!);
-    const output: Omit<PreTrainingOutput, "logits"> = { seqRelationshipLogits, ...statesOf(encoded) };
+    const output: Omit<PreTrainingOutput, "logits"> = { seqRelationshipLogits, ...states(encoded) };
     if (nextSentenceLabel) output.nextSentenceLoss = crossEntropy(seqRelationshipLogits, nextSentenceLabel);
     if (labels === undefined) return { ...output, logits: linear(x, weight, bias) };
     const maskedLMLoss = linearCrossEntropy(x, weight, labels, { bias });
@@ -142,17 +123,11 @@ export class BertForPreTraining extends PreTrainedModel<
   }
 
   layout(): Layout {
-    const prefix = trunkPrefix.bert;
-    return {
-      names: [
-        ...trunkNames(this.config, "bert.", prefix),
-        ...predictionNames("bert", "predictions"),
-        ["nextSentence", "cls.seq_relationship"],
-      ],
-      prefix,
-      fresh: ["predictions", "nextSentence", "bert.pooler"],
-      ignored: ignoredNames,
-    };
+    const names: NameRule[] = [
+      ...predictionNames("bert", "predictions"),
+      ["nextSentence", "cls.seq_relationship"],
+    ];
+    return headLayout(this.config, names, ["predictions", "nextSentence", "bert.pooler"]);
   }
 
   /** @throws ERR_CHECKPOINT */

@@ -3,8 +3,8 @@ import { crossEntropy } from "../ops/crossentropy.ts";
 import { add, scale } from "../ops/elementwise.ts";
 import { reshape, split } from "../ops/views.ts";
 import type { Tensor } from "../tensor.ts";
-import { Bert, type BertConfig, type BertInput, type FullBertConfig } from "./bert.ts";
-import { fromBertConfig, toBertConfig, trunkNames, trunkPrefix } from "./bert-format.ts";
+import { Bert, type BertConfig, type BertInput, type FullBertConfig, type States, states } from "./bert.ts";
+import { fromBertConfig, headLayout, toBertConfig } from "./bert-format.ts";
 import {
   type ClassificationInput,
   type ClassificationOutput,
@@ -12,8 +12,6 @@ import {
   labelsIn,
   labelsOf,
   labelTables,
-  type States,
-  states,
 } from "./classification-labels.ts";
 import type { Layout } from "./layout.ts";
 import { loadPretrained, PreTrainedModel } from "./pretrained.ts";
@@ -52,13 +50,7 @@ export class BertForTokenClassification extends PreTrainedModel<
   }
 
   layout(): Layout {
-    const prefix = trunkPrefix[this.config.modelType];
-    return {
-      names: [...trunkNames(this.config, "bert.", prefix), ["classifier", "classifier"]],
-      prefix,
-      fresh: ["classifier"],
-      ignored: /position_ids$/,
-    };
+    return headLayout(this.config, [["classifier", "classifier"]], ["classifier"]);
   }
 
   /** @throws ERR_CHECKPOINT */
@@ -126,13 +118,7 @@ export class BertForQuestionAnswering extends PreTrainedModel<
   }
 
   layout(): Layout {
-    const prefix = trunkPrefix[this.config.modelType];
-    return {
-      names: [...trunkNames(this.config, "bert.", prefix), ["outputs", "qa_outputs"]],
-      prefix,
-      fresh: ["outputs"],
-      ignored: /position_ids$/,
-    };
+    return headLayout(this.config, [["outputs", "qa_outputs"]], ["outputs"]);
   }
 
   /** @throws ERR_CHECKPOINT */

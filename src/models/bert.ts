@@ -8,7 +8,7 @@ import { add } from "../ops/elementwise.ts";
 import type { Activation } from "../ops/products.ts";
 import { tanh } from "../ops/tanh.ts";
 import { reshape, slice } from "../ops/views.ts";
-import type { Tensor } from "../tensor.ts";
+import { type Tensor, tensor } from "../tensor.ts";
 import { fromBertConfig, toBertConfig, trunkNames, trunkPrefix } from "./bert-format.ts";
 import type { Layout } from "./layout.ts";
 import { loadPretrained, PreTrainedModel } from "./pretrained.ts";
@@ -76,6 +76,15 @@ export interface BertOutput {
   attentions?: Tensor[];
 }
 
+/** What was asked for of the encoder. */
+export type States = Omit<BertOutput, "lastHiddenState" | "poolerOutput">;
+
+/** @internal They, for the output of a head. */
+export const states = ({ hiddenStates, attentions }: BertOutput): States => ({
+  ...(hiddenStates && { hiddenStates }),
+  ...(attentions && { attentions }),
+});
+
 /**
  * Encoder of the BERT family, without a head: embeddings of tokens, positions and segments, post-norm blocks.
  *
@@ -136,14 +145,8 @@ export class Bert extends PreTrainedModel<[ids: Tensor, input?: BertInput], Bert
       if (tokenTypeIds === undefined) return x;
       throw new ArgumentError(`Bert: tokenTypeIds need token types; ${this.config.modelType} has none`);
     }
-    if (tokenTypeIds === undefined) return add(x, this.typeZero(x));
-    return add(x, this.tokenTypes(tokenTypeIds, x.dtype));
-  }
-
-  /** `[C]`: the vector of segment A. */
-  private typeZero(x: Tensor): Tensor {
-    const first = slice(this.tokenTypes!.weight, 0, 0, 1);
-    return reshape(first.dtype === x.dtype ? first : first.to(x.dtype), [x.shape[2]!]);
+    const types = tokenTypeIds ?? tensor(new Int32Array(ids.size), [...ids.shape], { device: ids.device });
+    return add(x, this.tokenTypes(types, x.dtype));
   }
 
   toHuggingFaceConfig(): Record<string, unknown> {

@@ -1,12 +1,10 @@
-import { noGrad } from "../autograd.ts";
 import { ArgumentError } from "../errors.ts";
 import type { Decoding, Rows } from "../generate/decoding.ts";
-import { scope } from "../memory.ts";
 import { KeyValueCache } from "../nn/cache.ts";
 import { linear } from "../ops/products.ts";
-import type { Tensor } from "../tensor.ts";
 import type { CausalLM } from "./causal-lm.ts";
-import { lastOf, padded } from "./rows.ts";
+import { evaluating } from "./evaluating.ts";
+import { lastOf, lengthsOf, padded, valuesOf } from "./rows.ts";
 
 /**
  * Sequences that a CausalLM continues. When they have filled the model's context, it goes on with the last half of
@@ -33,12 +31,8 @@ export class CausalDecoding implements Decoding {
   }
 
   async next(rows: Rows): Promise<Float32Array> {
-    if (rows.length !== this.rows.length || rows.some((row) => row.length === 0)) {
-      const lengths = Array.from(rows, (row) => row.length).join(", ");
-      throw new ArgumentError(
-        `next: each of the ${this.rows.length} rows must go on; got rows of ${lengths}`,
-      );
-    }
+    const { length } = this.rows;
+    lengthsOf(rows, length, `next: each of the ${length} rows must go on`);
     rows.forEach((row, b) => {
       for (let t = 0; t < row.length; t++) this.rows[b]!.push(row[t]!);
     });
@@ -53,25 +47,14 @@ export class CausalDecoding implements Decoding {
     return this.logits(fresh ? this.rows : rows);
   }
 
-  private async logits(rows: Rows): Promise<Float32Array> {
+  private logits(rows: Rows): Promise<Float32Array> {
     const { model, cache } = this;
-    const wasTraining = model.training;
-    model.eval();
-    let logits: Tensor;
-    try {
-      logits = scope(() =>
-        noGrad(() => {
-          const counts = Array.from(rows, (row) => row.length);
-          const { x } = model.hidden(padded(rows, model.device).ids, { cache, counts });
-          return linear(lastOf(x, rows), model.outputWeight);
-        }),
-      );
-    } finally {
-      model.train(wasTraining);
-    }
-    const values = (await logits.toTypedArray()) as Float32Array;
-    logits.dispose();
-    return values;
+    const counts = Array.from(rows, (row) => row.length);
+    const logits = evaluating(model, () => {
+      const { x } = model.hidden(padded(rows, model.device).ids, { cache, counts });
+      return linear(lastOf(x, rows), model.outputWeight);
+    });
+    return valuesOf(logits);
   }
 
   reorder(rows: readonly number[]): void {

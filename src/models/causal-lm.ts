@@ -1,7 +1,5 @@
-import { isRecording, noGrad, withRecording } from "../autograd.ts";
 import type { TokenDataset } from "../data/token-dataset.ts";
 import type { Decoding, Rows } from "../generate/decoding.ts";
-import { inScopeOf, scope } from "../memory.ts";
 import type { KeyValueCache } from "../nn/cache.ts";
 import type { Embedding, LayerNorm, RMSNorm } from "../nn/layers.ts";
 import type { Position } from "../nn/positions.ts";
@@ -11,7 +9,9 @@ import { linear } from "../ops/products.ts";
 import { slice } from "../ops/views.ts";
 import type { Tensor } from "../tensor.ts";
 import { CausalDecoding } from "./causal-decoding.ts";
+import { evaluating } from "./evaluating.ts";
 import { GenerativePreTrainedModel } from "./generative.ts";
+import { withLazyLogits } from "./lazy-logits.ts";
 
 export interface HiddenInput {
   /** `[B, T]` i32: the first position that each one sees, for documents that share a row; see attention. */
@@ -118,40 +118,19 @@ export abstract class CausalLM extends GenerativePreTrainedModel<
     options: { batchSize?: number; contextLength?: number; signal?: AbortSignal } = {},
   ): Promise<number> {
     const { contextLength = this.config.contextLength } = options;
-    const wasTraining = this.training;
     let total = 0;
     let count = 0;
-    try {
-      for (const { inputs, targets } of dataset.sequentialBatches({
-        batchSize: options.batchSize ?? 32,
-        contextLength,
-        device: this.device,
-      })) {
-        options.signal?.throwIfAborted();
-        this.eval();
-        const loss = scope(() => noGrad(() => this(inputs, { targets }).loss!));
-        this.train(wasTraining);
-        total += (await loss.item()) * targets.size;
-        count += targets.size;
-        loss.dispose();
-      }
-    } finally {
-      this.train(wasTraining);
+    for (const { inputs, targets } of dataset.sequentialBatches({
+      batchSize: options.batchSize ?? 32,
+      contextLength,
+      device: this.device,
+    })) {
+      options.signal?.throwIfAborted();
+      const loss = evaluating(this, () => this(inputs, { targets }).loss!);
+      total += (await loss.item()) * targets.size;
+      count += targets.size;
+      loss.dispose();
     }
     return total / count;
   }
-}
-
-/** `output` with the logits of `x`: made when first read, but in the scope of `x`, and recorded if this call is. */
-export function withLazyLogits<O extends { loss: Tensor }>(
-  output: O,
-  x: Tensor,
-  weight: Tensor,
-  bias?: Tensor,
-): O & { readonly logits: Tensor } {
-  const recording = isRecording([x, weight]);
-  let logits: Tensor | undefined;
-  const get = () =>
-    (logits ??= withRecording(recording, () => inScopeOf(x.storage, () => linear(x, weight, bias))));
-  return Object.defineProperty(output, "logits", { get }) as O & { readonly logits: Tensor };
 }

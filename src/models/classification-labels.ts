@@ -1,7 +1,7 @@
 import { ArgumentError, checkInteger } from "../errors.ts";
 import type { Settings } from "../io/json.ts";
 import type { Tensor } from "../tensor.ts";
-import type { BertInput, BertOutput } from "./bert.ts";
+import type { BertInput, States } from "./bert.ts";
 
 export interface LabelOptions {
   /** Default: as many as `labels` names, else 2. */
@@ -9,9 +9,6 @@ export interface LabelOptions {
   /** Names of the classes. Default LABEL_0, LABEL_1 … */
   labels?: readonly string[];
 }
-
-/** What was asked for of the encoder. */
-export type States = Omit<BertOutput, "lastHiddenState" | "poolerOutput">;
 
 export interface ClassificationInput extends BertInput {
   labels?: Tensor;
@@ -22,12 +19,6 @@ export interface ClassificationOutput extends States {
   /** `[]` f32; with labels only. */
   loss?: Tensor;
 }
-
-/** @internal */
-export const states = ({ hiddenStates, attentions }: BertOutput): States => ({
-  ...(hiddenStates && { hiddenStates }),
-  ...(attentions && { attentions }),
-});
 
 /** @internal The names of the classes. */
 export function labelsOf({ numLabels, labels }: LabelOptions): string[] {

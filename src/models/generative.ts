@@ -2,10 +2,11 @@ import path from "node:path";
 import type { Decoding, GenerationTokenizer, GenerativeModel, Rows } from "../generate/decoding.ts";
 import { type GenerateResult, generate } from "../generate/generate.ts";
 import type { GenerationConfig } from "../generate/generation-config.ts";
-import { generationConfigToJSON } from "../generate/generation-config-file.ts";
+import { generationConfigFromJSON, generationConfigToJSON } from "../generate/generation-config-file.ts";
 import type { GenerateInputs, GenerateOptions } from "../generate/plan.ts";
 import { type StreamOptions, stream } from "../generate/stream.ts";
-import { writeJSON } from "../io/json.ts";
+import { exists } from "../io/files.ts";
+import { readJSON, type Settings, writeJSON } from "../io/json.ts";
 import { PreTrainedModel, type SaveOptions } from "./pretrained.ts";
 
 /** A model that writes token by token. */
@@ -40,6 +41,14 @@ export abstract class GenerativePreTrainedModel<A extends unknown[], R>
   ): AsyncGenerator<number, void>;
   stream(prompt: never, options: never): AsyncGenerator<string | number, void> {
     return stream(this, prompt, options);
+  }
+
+  /** @internal `generation_config.json`, or in older folders what `config.json` says of generation, over the model's own. */
+  override async readSettings(folder: string, config: Settings): Promise<void> {
+    const file = path.join(folder, "generation_config.json");
+    this.generationConfig = (await exists(file))
+      ? generationConfigFromJSON(await readJSON(file), file)
+      : { ...this.generationConfig, ...generationConfigFromJSON(config.values, config.source) };
   }
 
   /** Also writes `generation_config.json`, if there is anything to say in it. */

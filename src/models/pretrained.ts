@@ -1,9 +1,7 @@
-import { access, mkdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import type { GenerationConfig } from "../generate/generation-config.ts";
-import { generationConfigFromJSON } from "../generate/generation-config-file.ts";
 import type { Checkpoint } from "../io/checkpoint.ts";
-import { readJSON, type Settings, writeJSON } from "../io/json.ts";
+import { type Settings, writeJSON } from "../io/json.ts";
 import type { StoredTensor } from "../io/safetensors.ts";
 import { writeCheckpoint } from "../io/shards.ts";
 import { Module, uninitialized } from "../nn/module.ts";
@@ -24,6 +22,9 @@ export abstract class PreTrainedModel<A extends unknown[], R> extends Module<A, 
   abstract toHuggingFaceConfig(): Record<string, unknown>;
   /** Where the parameters lie in a checkpoint. */
   abstract layout(): Layout;
+
+  /** @internal Reads what the folder says of the model beside its configuration and its weights. */
+  async readSettings(_folder: string, _config: Settings): Promise<void> {}
 
   /** The tensors of a checkpoint, by their names there. */
   storedTensors(): AsyncGenerator<[string, StoredTensor]> {
@@ -67,26 +68,8 @@ export async function loadPretrained<M extends PreTrainedModel<never[], unknown>
     const listed = names.length > 8 ? [...names.slice(0, 8), `and ${names.length - 8} more`] : names;
     process.emitWarning(`${folder}: ${what}: ${listed.join(", ")}`, { type: "TrainformerWarning", code });
   };
-  if ("generationConfig" in model) {
-    const ofModel = model.generationConfig as GenerationConfig;
-    model.generationConfig = await storedGenerationConfig(folder, config, ofModel);
-  }
+  await model.readSettings(folder, config);
   warn(initialized, "not in the checkpoint, so newly initialized and to be trained", "WARN_NEW_PARAMETERS");
   warn(unused, "in the checkpoint but not in this model", "WARN_UNUSED_TENSORS");
   return model;
-}
-
-/** `generation_config.json`, or in older folders what `config.json` says of generation, over what the model does. */
-async function storedGenerationConfig(
-  folder: string,
-  config: Settings,
-  ofModel: GenerationConfig,
-): Promise<GenerationConfig> {
-  const file = path.join(folder, "generation_config.json");
-  const exists = await access(file).then(
-    () => true,
-    () => false,
-  );
-  if (exists) return generationConfigFromJSON(await readJSON(file), file);
-  return { ...ofModel, ...generationConfigFromJSON(config.values, config.source) };
 }

@@ -1,14 +1,13 @@
-import { access } from "node:fs/promises";
 import path from "node:path";
-import { noGrad } from "../autograd.ts";
 import { ArgumentError, CheckpointError } from "../errors.ts";
+import { exists } from "../io/files.ts";
 import { readJSON, Settings } from "../io/json.ts";
-import { scope } from "../memory.ts";
 import { Module } from "../nn/module.ts";
 import { l2Normalize, meanPooling } from "../nn/pooling.ts";
 import type { Tensor } from "../tensor.ts";
 import { Bert, type BertConfig, firstOf } from "./bert.ts";
-import { padded } from "./rows.ts";
+import { evaluating } from "./evaluating.ts";
+import { padded, valuesOf } from "./rows.ts";
 
 export interface SentenceEncoderOptions {
   /** The mean of the states that count, or the state of the first token. Default "mean". */
@@ -53,19 +52,15 @@ export class SentenceEncoder extends Module<[ids: Tensor, lengths?: Tensor], Ten
     const { tokenizer, batchSize = 32 } = options;
     const { hiddenSize, contextLength } = this.bert.config;
     const vectors = new Float32Array(texts.length * hiddenSize);
-    const wasTraining = this.training;
     for (let first = 0; first < texts.length; first += batchSize) {
       const rows = texts
         .slice(first, first + batchSize)
         .map((text) => Int32Array.from(tokenizer.encode(text)).subarray(0, contextLength));
-      this.eval();
-      const y = scope(() => {
+      const y = evaluating(this, () => {
         const { ids, lengths } = padded(rows, this.device);
-        return noGrad(() => this(ids, lengths));
+        return this(ids, lengths);
       });
-      this.train(wasTraining);
-      vectors.set(await y.toTypedArray(), first * hiddenSize);
-      y.dispose();
+      vectors.set(await valuesOf(y), first * hiddenSize);
     }
     return vectors;
   }
@@ -84,12 +79,6 @@ export class SentenceEncoder extends Module<[ids: Tensor, lengths?: Tensor], Ten
     return new SentenceEncoder(bert, { ...(await storedOptions(folder)), ...options });
   }
 }
-
-const exists = (file: string) =>
-  access(file).then(
-    () => true,
-    () => false,
-  );
 
 async function storedOptions(folder: string): Promise<SentenceEncoderOptions> {
   const list = path.join(folder, "modules.json");

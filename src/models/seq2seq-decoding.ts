@@ -1,14 +1,11 @@
-import { noGrad } from "../autograd.ts";
-import { ArgumentError } from "../errors.ts";
 import type { Decoding, Rows } from "../generate/decoding.ts";
-import { scope, unscoped } from "../memory.ts";
+import { unscoped } from "../memory.ts";
 import { KeyValueCache } from "../nn/cache.ts";
 import { linear } from "../ops/products.ts";
 import { type Tensor, tensor } from "../tensor.ts";
-import { lastOf, padded } from "./rows.ts";
+import { evaluating } from "./evaluating.ts";
+import { lastOf, lengthsOf, padded, valuesOf } from "./rows.ts";
 import type { Seq2SeqLM } from "./seq2seq-lm.ts";
-
-const lengthsOf = (rows: Rows): number[] => Array.from(rows, (row) => row.length);
 
 /** Sequences that the decoder of a Seq2SeqLM writes. The encoder's result is projected for each layer, once. */
 export class Seq2SeqDecoding implements Decoding {
@@ -22,19 +19,18 @@ export class Seq2SeqDecoding implements Decoding {
 
   constructor(model: Seq2SeqLM, options: { batchSize: number; capacity: number; inputs?: Rows }) {
     const { batchSize, capacity, inputs = [] } = options;
-    if (inputs.length !== batchSize || inputs.some((row) => row.length === 0)) {
-      throw new ArgumentError(
-        `startDecoding: inputs must be ${batchSize} rows of at least one token; got rows of ${lengthsOf(inputs).join(", ") || "none"}`,
-      );
-    }
     this.model = model;
     const numLayers = model.decoder.blocks.length;
     const { contextLength = Infinity } = model;
     this.cache = new KeyValueCache({ numLayers, batchSize, capacity: Math.min(capacity, contextLength) });
-    this.inputLengths = lengthsOf(inputs);
+    this.inputLengths = lengthsOf(
+      inputs,
+      batchSize,
+      `startDecoding: inputs must be ${batchSize} rows of at least one token`,
+    );
     this.inputs = [...inputs.keys()];
     this.memoryLengths = this.lengths();
-    this.evaluating(() => {
+    evaluating(model, () => {
       const memory = model.encode(padded(inputs, model.device).ids, { lengths: this.memoryLengths });
       model.decoder.remember(memory, this.cache);
     });
@@ -50,33 +46,15 @@ export class Seq2SeqDecoding implements Decoding {
     return unscoped(() => tensor(values, [values.length], { device: this.model.device }));
   }
 
-  /** Runs `body` in evaluation mode, without a record, and frees what it made. */
-  private evaluating<T>(body: () => T): T {
-    const { model } = this;
-    const wasTraining = model.training;
-    model.eval();
-    try {
-      return scope(() => noGrad(body));
-    } finally {
-      model.train(wasTraining);
-    }
-  }
-
   async next(rows: Rows): Promise<Float32Array> {
     const { model, cache, memoryLengths } = this;
-    const counts = lengthsOf(rows);
-    if (rows.length !== this.inputs.length || counts.includes(0)) {
-      throw new ArgumentError(
-        `next: each of the ${this.inputs.length} rows must go on; got rows of ${counts.join(", ")}`,
-      );
-    }
-    const logits = this.evaluating(() => {
+    const { length } = this.inputs;
+    const counts = lengthsOf(rows, length, `next: each of the ${length} rows must go on`);
+    const logits = evaluating(model, () => {
       const x = model.decode(padded(rows, model.device).ids, { cache, counts, memoryLengths });
       return linear(lastOf(x, rows), model.outputWeight, model.outputBias);
     });
-    const values = (await logits.toTypedArray()) as Float32Array;
-    logits.dispose();
-    return values;
+    return valuesOf(logits);
   }
 
   reorder(rows: readonly number[]): void {

@@ -5,8 +5,8 @@ import { linearCrossEntropy } from "../ops/linearcrossentropy.ts";
 import { linear } from "../ops/products.ts";
 import { showShape } from "../shape.ts";
 import { type Tensor, tensor } from "../tensor.ts";
-import { withLazyLogits } from "./causal-lm.ts";
 import { GenerativePreTrainedModel } from "./generative.ts";
+import { withLazyLogits } from "./lazy-logits.ts";
 import { Seq2SeqDecoding } from "./seq2seq-decoding.ts";
 import type { Stack } from "./seq2seq-stack.ts";
 

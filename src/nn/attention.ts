@@ -144,7 +144,7 @@ export abstract class Attention<I extends unknown[]> extends Module<[x: Tensor, 
   }
 
   protected attend(q: Tensor, k: Tensor, v: Tensor, input: CommonInput, options: AttentionOptions): Tensor {
-    const all = { ...options, scale: this.scale, ...(input.bias && { bias: input.bias }) };
+    const all = { ...options, scale: this.scale, bias: input.bias };
     input.weights?.push(noGrad(() => attentionWeights(q, k, all)));
     const y = attention(q, k, v, { ...all, dropout: this.training ? this.dropout : 0 });
     const joined = reshape(y, [y.shape[0]!, y.shape[1]!, this.numHeads * this.headSize]);

@@ -1,7 +1,11 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { readSafetensors, type StoredTensor } from "../src/io/safetensors.ts";
 import { type Layout, partsOf } from "../src/models/layout.ts";
+import type { PreTrainedModel } from "../src/models/pretrained.ts";
 import type { AnyModule } from "../src/nn/module.ts";
 import { type Tensor, tensor } from "../src/tensor.ts";
 
@@ -89,5 +93,42 @@ export async function expectGradients(
       const error = Math.max(...expected.data.map(difference));
       expect(error / largest, theirs).toBeLessThan(tolerance);
     }
+  }
+}
+
+/**
+ * Saves a model that was read from a folder of Hugging Face, and compares: the same tensors, bit for bit, and no key of
+ * `config.json` with another value. What only we write is returned.
+ *
+ * @param synonyms by which Hugging Face calls what we call otherwise
+ */
+export async function expectSavedAs(
+  model: PreTrainedModel<never[], unknown>,
+  { folder: theirs }: Golden,
+  synonyms: Readonly<Record<string, string>> = {},
+): Promise<Record<string, unknown>> {
+  const ours = await mkdtemp(path.join(os.tmpdir(), "saved-"));
+  try {
+    await model.savePretrained(ours);
+    const [written, expected] = await Promise.all(
+      [ours, theirs].map(async (folder) => ({
+        tensors: (await readSafetensors(path.join(folder, "model.safetensors"))).tensors,
+        config: JSON.parse(await readFile(path.join(folder, "config.json"), "utf8")),
+      })),
+    );
+    expect([...written!.tensors.keys()].sort()).toEqual([...expected!.tensors.keys()].sort());
+    for (const [key, { shape, data }] of expected!.tensors) {
+      expect(written!.tensors.get(key)!.shape, key).toEqual(shape);
+      expect(written!.tensors.get(key)!.data, key).toEqual(data);
+    }
+    const own: Record<string, unknown> = {};
+    for (const [key, value] of Object.entries(written!.config)) {
+      const wanted = expected!.config[key];
+      if (key in expected!.config) expect(value, key).toEqual(synonyms[wanted] ?? wanted);
+      else own[key] = value;
+    }
+    return own;
+  } finally {
+    await rm(ours, { recursive: true });
   }
 }

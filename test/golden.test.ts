@@ -8,6 +8,7 @@ import { AdamW } from "../src/optim/adamw.ts";
 import { tensor } from "../src/tensor.ts";
 import { step } from "../src/train/step.ts";
 import "../src/functional.ts";
+import { relativeError } from "./golden-folder.ts";
 import { type Variant, variants } from "./variants.ts";
 
 /** A toy GPT-2 of PyTorch: weights, logits, loss, gradients and ten AdamW steps, from test/golden/make_gpt.py. */
@@ -30,16 +31,6 @@ function goldenModel() {
     tensor(golden(name).data, golden(name).shape),
   );
   return { model, inputs: inputs!, targets: targets! };
-}
-
-/** The largest difference, relative to the largest expected value. */
-function relativeError(got: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let [error, scale] = [0, 0];
-  for (let i = 0; i < expected.length; i++) {
-    error = Math.max(error, Math.abs(got[i]! - expected[i]!));
-    scale = Math.max(scale, Math.abs(expected[i]!));
-  }
-  return got.length === expected.length ? error / scale : Number.NaN;
 }
 
 for (const variant of variants) {

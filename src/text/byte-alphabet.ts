@@ -31,3 +31,17 @@ export function bytesOfToken(token: string): Uint8Array {
   }
   return result;
 }
+
+/** The model of a tokenizer.json that joins bytes: no token is unknown, none is marked inside of a word. */
+export const bytePairModel = (vocab: Readonly<Record<string, number>>, merges: readonly string[][]) => ({
+  type: "BPE",
+  dropout: null,
+  unk_token: null,
+  continuing_subword_prefix: null,
+  end_of_word_suffix: null,
+  fuse_unk: false,
+  byte_fallback: false,
+  ignore_merges: false,
+  vocab,
+  merges,
+});

@@ -1,4 +1,4 @@
-import { byteCharacters } from "./byte-alphabet.ts";
+import { byteCharacters, bytePairModel } from "./byte-alphabet.ts";
 import { Tokenizer, type TokenizerOptions } from "./tokenizer.ts";
 
 /**
@@ -20,18 +20,10 @@ export class ByteTokenizer extends Tokenizer {
       pre_tokenizer: byteLevel,
       post_processor: null,
       decoder: byteLevel,
-      model: {
-        type: "BPE",
-        dropout: null,
-        unk_token: null,
-        continuing_subword_prefix: null,
-        end_of_word_suffix: null,
-        fuse_unk: false,
-        byte_fallback: false,
-        ignore_merges: false,
-        vocab: Object.fromEntries(byteCharacters.map((character, byte) => [character, byte])),
-        merges: [],
-      },
+      model: bytePairModel(
+        Object.fromEntries(byteCharacters.map((character, byte) => [character, byte])),
+        [],
+      ),
     };
     super(json, options, "ByteTokenizer");
   }

@@ -1,6 +1,6 @@
 import { checkInteger } from "../errors.ts";
 import { nativeText } from "../native.ts";
-import { byteCharacters } from "./byte-alphabet.ts";
+import { byteCharacters, bytePairModel } from "./byte-alphabet.ts";
 import type { NewToken } from "./special-tokens.ts";
 import { addedTokensOf, alphabetOf, contentsOf, type TokenizerJSON } from "./tokenizer-json.ts";
 import { runJob, type TokenizerTrainingOptions } from "./training-job.ts";
@@ -62,20 +62,12 @@ export async function trainBPE(texts: TrainingTexts, options: TrainBPEOptions = 
     pre_tokenizer: { ...byteLevel, add_prefix_space: addPrefixSpace },
     post_processor: { ...byteLevel, trim_offsets: false },
     decoder: byteLevel,
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-      merges: Array.from({ length: merges.length / 2 }, (_, i) => [
+    model: bytePairModel(
+      Object.fromEntries(tokens.map((token, id) => [token, id])),
+      Array.from({ length: merges.length / 2 }, (_, i) => [
         tokens[merges[2 * i]!]!,
         tokens[merges[2 * i + 1]!]!,
       ]),
-    },
+    ),
   };
 }

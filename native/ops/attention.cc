@@ -21,6 +21,7 @@
 // softmax needs no horizontal step, and p [keys, strip] is just what y += pᵀ·v broadcasts. Backward it is k
 // and v, once a strip of keys: scores are [queries, strip], broadcast by columns into dk and dv and by rows
 // into dq. Where the processor multiplies pairs of bf16, p and ds are rounded to bf16 for these products.
+// One query a row has nothing to share and goes another way: attention_token.h.
 // Strips and bands end where the causal mask and the window do, and tiles where starts and blocks let their
 // first and their last key be seen: what nobody sees is not computed. What is hidden within a tile has a
 // score of −∞.

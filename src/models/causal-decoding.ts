@@ -51,7 +51,7 @@ export class CausalDecoding implements Decoding {
     const { model, cache } = this;
     const counts = Array.from(rows, (row) => row.length);
     const logits = evaluating(model, () => {
-      const { x } = model.hidden(padded(rows, model.device).ids, { cache, counts });
+      const { x } = model.hidden(padded(rows, model.device), { cache, counts });
       return linear(lastOf(x, rows), model.outputWeight);
     });
     return valuesOf(logits);

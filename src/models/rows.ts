@@ -19,16 +19,12 @@ export function lengthsOf(rows: Rows, count: number, expected: string): number[]
   return lengths;
 }
 
-/** `[B, T]` i32 from rows of unequal lengths, with zeros behind them, and `[B]` i32: those lengths. */
-export function padded(rows: Rows, device: Device): { ids: Tensor; lengths: Tensor } {
+/** `[B, T]` i32 from rows of unequal lengths, with zeros behind them. */
+export function padded(rows: Rows, device: Device): Tensor {
   const T = Math.max(...rows.map((row) => row.length));
   const ids = new Int32Array(rows.length * T);
   rows.forEach((row, b) => ids.set(row, b * T));
-  const lengths = Int32Array.from(rows, (row) => row.length);
-  return {
-    ids: tensor(ids, [rows.length, T], { device }),
-    lengths: tensor(lengths, [rows.length], { device }),
-  };
+  return tensor(ids, [rows.length, T], { device });
 }
 
 /** The state of the last token of each row: `x [B, T, C]` → `[B, 1, C]`. Has no gradient. */

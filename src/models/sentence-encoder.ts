@@ -4,7 +4,7 @@ import { exists } from "../io/files.ts";
 import { readJSON, Settings } from "../io/json.ts";
 import { Module } from "../nn/module.ts";
 import { l2Normalize, meanPooling } from "../nn/pooling.ts";
-import type { Tensor } from "../tensor.ts";
+import { type Tensor, tensor } from "../tensor.ts";
 import { Bert, type BertConfig, firstOf } from "./bert.ts";
 import { evaluating } from "./evaluating.ts";
 import { padded, valuesOf } from "./rows.ts";
@@ -57,8 +57,12 @@ export class SentenceEncoder extends Module<[ids: Tensor, lengths?: Tensor], Ten
         .slice(first, first + batchSize)
         .map((text) => Int32Array.from(tokenizer.encode(text)).subarray(0, contextLength));
       const y = evaluating(this, () => {
-        const { ids, lengths } = padded(rows, this.device);
-        return this(ids, lengths);
+        const lengths = tensor(
+          rows.map((row) => row.length),
+          [rows.length],
+          { device: this.device, dtype: "i32" },
+        );
+        return this(padded(rows, this.device), lengths);
       });
       vectors.set(await valuesOf(y), first * hiddenSize);
     }

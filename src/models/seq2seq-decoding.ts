@@ -31,7 +31,7 @@ export class Seq2SeqDecoding implements Decoding {
     this.inputs = [...inputs.keys()];
     this.memoryLengths = this.lengths();
     evaluating(model, () => {
-      const memory = model.encode(padded(inputs, model.device).ids, { lengths: this.memoryLengths });
+      const memory = model.encode(padded(inputs, model.device), { lengths: this.memoryLengths });
       model.decoder.remember(memory, this.cache);
     });
   }
@@ -51,7 +51,7 @@ export class Seq2SeqDecoding implements Decoding {
     const { length } = this.inputs;
     const counts = lengthsOf(rows, length, `next: each of the ${length} rows must go on`);
     const logits = evaluating(model, () => {
-      const x = model.decode(padded(rows, model.device).ids, { cache, counts, memoryLengths });
+      const x = model.decode(padded(rows, model.device), { cache, counts, memoryLengths });
       return linear(lastOf(x, rows), model.outputWeight, model.outputBias);
     });
     return valuesOf(logits);

@@ -8,6 +8,7 @@ export {
   type MultiHeadAttentionOptions,
 } from "./attention.ts";
 export { KeyValueCache, type LayerCache } from "./cache.ts";
+export { checkpoint } from "./checkpoint.ts";
 export * from "./layers.ts";
 export { LowRankAttention, type LowRankAttentionOptions } from "./low-rank-attention.ts";
 export { Module, type Parameter, parameter } from "./module.ts";

@@ -1,2 +1,2 @@
-export * from "./checkpoint.ts";
+export type { Logs, TrainerCallback, TrainerControl, TrainerEvent, TrainerState } from "./callback.ts";
 export * from "./step.ts";

@@ -24,3 +24,10 @@ export function fromBf16Bits(b: number): number {
   bits[0] = b << 16;
   return single[0]!;
 }
+
+/** The numbers that bfloat16 values, 16 bits each, stand for. */
+export function fromBf16(values: Uint16Array): Float32Array {
+  const out = new Uint32Array(values.length);
+  for (let i = 0; i < out.length; i++) out[i] = values[i]! << 16;
+  return new Float32Array(out.buffer);
+}

@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import type { BackwardOptions } from "./autograd.ts";
 import { type Device, defaultDevice, device, isDevice } from "./device.ts";
-import { arrayTypeOf, type Dtype, type DtypeArray, fromBf16Bits, toBf16Bits } from "./dtype.ts";
+import { arrayTypeOf, type Dtype, type DtypeArray, fromBf16, toBf16Bits } from "./dtype.ts";
 import { ArgumentError, DtypeError, ShapeError } from "./errors.ts";
 import type * as functional from "./functional.ts";
 import { Storage } from "./memory.ts";
@@ -271,7 +271,7 @@ export class Tensor {
 }
 
 function widen(dtype: Dtype, buffer: ArrayBuffer): Float32Array | Int32Array {
-  if (dtype === "bf16") return Float32Array.from(new Uint16Array(buffer), fromBf16Bits);
+  if (dtype === "bf16") return fromBf16(new Uint16Array(buffer));
   return dtype === "i32" ? new Int32Array(buffer) : new Float32Array(buffer);
 }
 

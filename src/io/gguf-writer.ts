@@ -1,4 +1,4 @@
-import { fromBf16Bits, toBf16Bits } from "../dtype.ts";
+import { fromBf16, toBf16Bits } from "../dtype.ts";
 import { ArgumentError } from "../errors.ts";
 import { writeAtomically } from "./files.ts";
 import { encoders } from "./gguf-quantization.ts";
@@ -98,8 +98,7 @@ function encodeTensor(name: string, { tensor, type = "F32" }: GGUFTensor): Uint8
   if (data.length !== count)
     fail(`data must have the ${count} elements of ${show(shape)}; got ${data.length}`);
   if (dtype === "bf16" && type === "BF16") return bytesOf(data);
-  const numbers =
-    dtype === "bf16" ? mapped(new Float32Array(count), data, fromBf16Bits) : (data as Float32Array);
+  const numbers = dtype === "bf16" ? fromBf16(data as Uint16Array) : (data as Float32Array);
   if (type === "F32") return bytesOf(numbers);
   const limit = limits[type];
   const i = numbers.findIndex((x) => !(Math.abs(x) < limit));

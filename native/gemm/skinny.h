@@ -33,27 +33,27 @@ inline void add_scaled_rows(const float* a, Index K, const Real* b, Index k_stri
   for (; n < columns; ++n) step(Lanes<1>{n});
 }
 
-// sums[r][c] = Σ_k a[r][k] · b[c][k], for r < rows and c < columns.
-template <int rows, int columns>
-inline void dot_products(const float* a, Index K, const Real* b, Index b_stride, float* sums, Index stride) {
-  constexpr int N = kGemm.lanes;
-  Vec<N> sum[rows][columns] = {};
+// sums[r] = Σ_k a[r][k] · b[k], for r < rows. One column of b at a time: memory is fastest when read end to end.
+template <int rows>
+inline void dot_products(const float* a, Index K, const Real* b, float* sums, Index stride) {
+  constexpr int N = kGemm.lanes, kChains = 4;
+  Vec<N> sum[rows][kChains] = {};
+  const auto step = [&](int chain, Index k) {
+    const Vec<N> b_k = load<N>(b + k);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r) sum[r][chain] += load<N>(a + r * K + k) * b_k;
+  };
   Index k = 0;
-  for (; k + N <= K; k += N)
+  for (; k + kChains * N <= K; k += kChains * N)
 #pragma GCC unroll 4
-    for (int c = 0; c < columns; ++c) {
-      const Vec<N> b_c = load<N>(b + c * b_stride + k);
+    for (int chain = 0; chain < kChains; ++chain) step(chain, k + chain * N);
+  for (; k + N <= K; k += N) step(0, k);
 #pragma GCC unroll 4
-      for (int r = 0; r < rows; ++r) sum[r][c] += load<N>(a + r * K + k) * b_c;
-    }
-#pragma GCC unroll 4
-  for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 4
-    for (int c = 0; c < columns; ++c) {
-      float total = add_lanes<N>(sum[r][c]);
-      for (Index j = k; j < K; ++j) total += a[r * K + j] * to_float(b[c * b_stride + j]);
-      sums[r * stride + c] = total;
-    }
+  for (int r = 0; r < rows; ++r) {
+    float total = add_lanes<N>((sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]));
+    for (Index j = k; j < K; ++j) total += a[r * K + j] * to_float(b[j]);
+    sums[r * stride] = total;
+  }
 }
 
 // The sums of `rows` rows of a and a chunk of columns of b.
@@ -68,9 +68,7 @@ __attribute__((noinline)) void skinny_sums(const float* a, Index K, Operand b, I
       add_scaled_rows<rows, 4>(a + k, K, b.at(0, k), b.k_stride, columns, sums, stride);
     for (; k < K; ++k) add_scaled_rows<rows, 1>(a + k, K, b.at(0, k), b.k_stride, columns, sums, stride);
   } else {
-    Index n = 0;
-    for (; n + 4 <= columns; n += 4) dot_products<rows, 4>(a, K, b.at(n, 0), b.stride, sums + n, stride);
-    for (; n < columns; ++n) dot_products<rows, 1>(a, K, b.at(n, 0), b.stride, sums + n, stride);
+    for (Index n = 0; n < columns; ++n) dot_products<rows>(a, K, b.at(n, 0), sums + n, stride);
   }
 }
 

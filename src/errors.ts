@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /** What went wrong, as a stable string to branch on. The text of a message may change, its code does not. */
 export type ErrorCode =
   | "ERR_ARGUMENT" // a value outside what the function takes
@@ -52,6 +54,13 @@ export class DataError extends TrainformerError {
   constructor(message: string, options?: ErrorOptions) {
     super("ERR_DATA", message, options);
   }
+}
+
+/** A value as a message shows it: short, on one line. */
+export function show(value: unknown): string {
+  const limits = { depth: 1, maxArrayLength: 8, maxStringLength: 80 };
+  const text = inspect(value, { ...limits, compact: true, breakLength: Infinity });
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
 /** Throws unless `value` is an integer in [min, max]. `name` reads like `batches: batchSize`. */

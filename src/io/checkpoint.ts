@@ -1,10 +1,10 @@
 import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, show } from "../errors.ts";
 import type { ReadOptions } from "./file-bytes.ts";
 import { readJSON } from "./json-text.ts";
 import { readSafetensors, type StoredTensor } from "./safetensors.ts";
-import { isRecord, show } from "./stored-tensor.ts";
+import { isRecord } from "./stored-tensor.ts";
 
 /** The tensors of a folder, read when they are asked for. */
 export interface Checkpoint {

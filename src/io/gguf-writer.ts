@@ -1,10 +1,10 @@
 import { fromBf16, toBf16Bits } from "../dtype.ts";
-import { ArgumentError } from "../errors.ts";
+import { ArgumentError, show } from "../errors.ts";
 import { writeAtomically } from "./files.ts";
 import { encoders } from "./gguf-quantization.ts";
 import { arrayId, type GGUFValue, numberTypes, stringId, tensorTypeByName } from "./gguf-types.ts";
 import { halfLimit, toHalfBits } from "./half.ts";
-import { countElements, isSize, type StoredTensor, show } from "./stored-tensor.ts";
+import { countElements, isSize, type StoredTensor } from "./stored-tensor.ts";
 
 /** How tensors can be written. Q8_0 has 8.5 bits an element, Q4_0 has 4.5. */
 export type GGUFWriteType = "F32" | "F16" | "BF16" | "Q8_0" | "Q4_0";

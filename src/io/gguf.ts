@@ -1,4 +1,4 @@
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, show } from "../errors.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { elementTypes } from "./element-types.ts";
 import { FileBytes, type ReadOptions } from "./file-bytes.ts";
@@ -14,7 +14,7 @@ import {
   stringId,
   tensorTypeById,
 } from "./gguf-types.ts";
-import { countElements, type Fail, lazyTensor, show } from "./stored-tensor.ts";
+import { countElements, type Fail, lazyTensor } from "./stored-tensor.ts";
 
 // A GGUF file, little-endian, versions 2 and 3:
 //

@@ -1,6 +1,6 @@
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, show } from "../errors.ts";
 import { FileBytes } from "./file-bytes.ts";
-import { type Fail, isRecord, show } from "./stored-tensor.ts";
+import { type Fail, isRecord } from "./stored-tensor.ts";
 
 /** Deeper than any file of a checkpoint; brackets in brackets take far more memory than the text that says so. */
 const maxDepth = 64;

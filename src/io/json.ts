@@ -1,7 +1,6 @@
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, show } from "../errors.ts";
 import { writeAtomically } from "./files.ts";
 import { readJSON } from "./json-text.ts";
-import { show } from "./stored-tensor.ts";
 
 export { readJSON };
 

@@ -1,5 +1,5 @@
 import { arrayTypeOf, bytesPerElement, type Dtype } from "../dtype.ts";
-import { ArgumentError, CheckpointError } from "../errors.ts";
+import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import { type ElementType, elementTypes } from "./element-types.ts";
 import { FileBytes, type ReadOptions } from "./file-bytes.ts";
 import { writeAtomically } from "./files.ts";
@@ -11,7 +11,6 @@ import {
   isSize,
   lazyTensor,
   type StoredTensor,
-  show,
 } from "./stored-tensor.ts";
 
 export type { StoredTensor } from "./stored-tensor.ts";

@@ -1,11 +1,11 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { bytesPerElement } from "../dtype.ts";
-import { ArgumentError } from "../errors.ts";
+import { ArgumentError, show } from "../errors.ts";
 import { indexName } from "./checkpoint.ts";
 import { writeAtomically } from "./files.ts";
 import { type StoredTensor, writeSafetensors } from "./safetensors.ts";
-import { countElements, show } from "./stored-tensor.ts";
+import { countElements } from "./stored-tensor.ts";
 
 export interface WriteCheckpointOptions {
   /** Of one file, in bytes or as "5GB", "300MB", "10KB" (powers of ten); a larger tensor has a file of its own. Default "50GB" */

@@ -1,4 +1,3 @@
-import { inspect } from "node:util";
 import type { Dtype, DtypeArray } from "../dtype.ts";
 
 /** A tensor as it lies in a file: `data` holds the product of `shape` elements, row-major; bf16 as its 16 bits. */
@@ -32,12 +31,4 @@ export const isRecord = (value: unknown): value is Record<string, unknown> =>
 /** The number of elements of `shape`, or NaN where it is above 2⁵³ - 1. */
 export function countElements(shape: readonly number[]): number {
   return shape.reduce((count, size) => (isSize(count * size) ? count * size : NaN), 1);
-}
-
-/** A value in a message, shortened. */
-export function show(value: unknown): string {
-  const text = inspect(value, {
-    ...{ depth: 0, maxArrayLength: 8, maxStringLength: 80, compact: true, breakLength: Infinity },
-  });
-  return text.length > 400 ? `${text.slice(0, 400)}…` : text;
 }

@@ -1,7 +1,6 @@
-import { ArgumentError, CheckpointError } from "../errors.ts";
+import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import type { GGUF } from "../io/gguf.ts";
 import type { GGUFValue } from "../io/gguf-types.ts";
-import { show } from "../io/stored-tensor.ts";
 import type { GGUFArchitecture } from "./gguf-names.ts";
 import { type Llama3Scaling, toScaling } from "./gguf-rotary.ts";
 

@@ -1,9 +1,9 @@
-import { ArgumentError, CheckpointError } from "../errors.ts";
+import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import type { Checkpoint } from "../io/checkpoint.ts";
 import type { GGUF } from "../io/gguf.ts";
 import type { GGUFValue } from "../io/gguf-types.ts";
 import type { GGUFTensor, GGUFWriteType } from "../io/gguf-writer.ts";
-import { type StoredTensor, show } from "../io/stored-tensor.ts";
+import type { StoredTensor } from "../io/stored-tensor.ts";
 import { architectureOf, fromGGUFMetadata, toGGUFMetadata } from "./gguf-config.ts";
 import {
   converted,

@@ -1,7 +1,7 @@
-import { ArgumentError, CheckpointError } from "../errors.ts";
+import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import type { GGUF } from "../io/gguf.ts";
 import type { GGUFValue } from "../io/gguf-types.ts";
-import { isRecord, show } from "../io/stored-tensor.ts";
+import { isRecord } from "../io/stored-tensor.ts";
 import { byteLevelPipelines, sentencePiecePipeline } from "./gguf-pre-tokenizers.ts";
 
 type Json = Record<string, unknown>;

@@ -1,6 +1,5 @@
-import { ArgumentError, checkInteger } from "../errors.ts";
+import { ArgumentError, checkInteger, show } from "../errors.ts";
 import { type Encoding, type Truncation, truncate } from "./encoding.ts";
-import { show } from "./fields.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { concatenate } from "./post-processors.ts";
 

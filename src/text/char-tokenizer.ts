@@ -1,9 +1,8 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { ArgumentError, CheckpointError, checkInteger, TrainformerError } from "../errors.ts";
+import { ArgumentError, CheckpointError, checkInteger, show, TrainformerError } from "../errors.ts";
 import { writeAtomically } from "../io/files.ts";
-import { show } from "./fields.ts";
 import type { DecodeStream, TextTokenizer } from "./text-tokenizer.ts";
 
 export interface CharTokenizerOptions {

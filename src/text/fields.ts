@@ -1,15 +1,4 @@
-import { inspect } from "node:util";
-import { CheckpointError } from "../errors.ts";
-
-/** A value as an error shows it: short, on one line. */
-export const show = (value: unknown): string =>
-  inspect(value, {
-    depth: 2,
-    maxArrayLength: 8,
-    maxStringLength: 80,
-    compact: true,
-    breakLength: Infinity,
-  }).slice(0, 200);
+import { CheckpointError, show } from "../errors.ts";
 
 /** The most levels of components inside of components that a file may have. */
 const deepest = 32;

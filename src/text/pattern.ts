@@ -1,8 +1,7 @@
 import { createContext, Script } from "node:vm";
 import * as library from "@huggingface/tokenizers";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, show } from "../errors.ts";
 import type { Fields } from "./fields.ts";
-import { show } from "./fields.ts";
 import { asPatternsSee } from "./unicode.ts";
 
 /** Where something was found: starts and ends in turns, in UTF-16 units. */

@@ -1,6 +1,5 @@
-import { ArgumentError } from "../errors.ts";
+import { ArgumentError, show } from "../errors.ts";
 import { type AddedToken, addedTokenToJSON } from "./added-tokens.ts";
-import { show } from "./fields.ts";
 import type { NewToken } from "./special-tokens.ts";
 
 /** The parsed content of a tokenizer.json. */

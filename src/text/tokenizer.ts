@@ -1,10 +1,9 @@
-import { ArgumentError, checkInteger, TrainformerError } from "../errors.ts";
+import { ArgumentError, checkInteger, show, TrainformerError } from "../errors.ts";
 import { type Tensor, tensor } from "../tensor.ts";
 import type { AddedToken } from "./added-tokens.ts";
 import { type BatchEncoding, type BatchOptions, encodeRows, finishRow, type TextOrPair } from "./batch.ts";
 import { type ChatMessage, type ChatTemplateOptions, renderChat } from "./chat-template.ts";
 import { Decoding } from "./decoding.ts";
-import { show } from "./fields.ts";
 import { Pipeline } from "./pipeline.ts";
 import {
   type NewToken,

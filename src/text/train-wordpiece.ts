@@ -1,6 +1,5 @@
-import { ArgumentError, checkInteger } from "../errors.ts";
+import { ArgumentError, checkInteger, show } from "../errors.ts";
 import { nativeText } from "../native.ts";
-import { show } from "./fields.ts";
 import type { NewToken } from "./special-tokens.ts";
 import { addedTokensOf, alphabetOf, contentsOf, type TokenizerJSON } from "./tokenizer-json.ts";
 import { runJob, type TokenizerTrainingOptions } from "./training-job.ts";

@@ -1,7 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { type NamedSource, openSources, type TextSource } from "../data/lines.ts";
-import { ArgumentError, DataError } from "../errors.ts";
-import { show } from "./fields.ts";
+import { ArgumentError, DataError, show } from "../errors.ts";
 
 /**
  * What a tokenizer is trained on: strings, each a text of its own, or files (streams, URLs), of which each line with its

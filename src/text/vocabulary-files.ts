@@ -1,6 +1,5 @@
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, show } from "../errors.ts";
 import type { Fields } from "./fields.ts";
-import { show } from "./fields.ts";
 import type { TokenizerOptions } from "./tokenizer.ts";
 
 /** The tokenizer.json that says the same as older files do. */

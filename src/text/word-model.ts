@@ -1,5 +1,4 @@
-import { ArgumentError } from "../errors.ts";
-import { show } from "./fields.ts";
+import { ArgumentError, show } from "../errors.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** The tokens of a word, and the UTF-16 units [start, end) of it that each stands for. */

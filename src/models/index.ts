@@ -22,8 +22,15 @@ export {
   type QuestionAnsweringOutput,
 } from "./bert-token-heads.ts";
 export { CausalLM, type CausalLMInput, type CausalLMOutput } from "./causal-lm.ts";
+export {
+  type AverageCheckpointsOptions,
+  type AverageOptions,
+  averageCheckpoints,
+  averageStateDicts,
+} from "./checkpoint-averaging.ts";
 export type { ClassificationInput, ClassificationOutput, LabelOptions } from "./classification-labels.ts";
 export { classificationLoss, type ProblemType } from "./classification-loss.ts";
+export { VotingClassifier, type VotingMember, type VotingOptions, type VotingOutput } from "./ensemble.ts";
 export { fromGGUF, type ToGGUFOptions, toGGUF } from "./gguf-format.ts";
 export { fromGGUFTokenizer, type TokenizerFiles, toGGUFTokenizer } from "./gguf-tokenizer.ts";
 export { GPT, type GPTConfig } from "./gpt.ts";

@@ -2,7 +2,17 @@ import { checkInteger } from "../errors.ts";
 import { Random } from "../random.ts";
 
 /** What random numbers are drawn for. Two purposes share none, so that a mask says nothing of the order. */
-const purposes = ["order", "mask", "sentence pairs", "spans"] as const;
+const purposes = [
+  "order",
+  "mask",
+  "sentence pairs",
+  "spans",
+  "augmentation",
+  "mixup",
+  "tasks",
+  "trials",
+  "back-translation",
+] as const;
 
 /** Words of the sequence that each purpose has to itself. */
 const wordsOfPurpose = 2 ** 40;

@@ -1,5 +1,9 @@
-import { describe, expect, it } from "vitest";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it, test } from "vitest";
+import { readSafetensors } from "../src/io/safetensors.ts";
+import { ReduceLROnPlateau, type ReduceLROnPlateauOptions } from "../src/optim/reduce-lr-on-plateau.ts";
 import { constantSchedule, cosineSchedule, linearSchedule, type Schedule } from "../src/optim/schedule.ts";
+import { getScheduler, type SchedulerName, schedulerNames } from "../src/optim/scheduler.ts";
 
 const values = (schedule: Schedule, steps: number[]) =>
   steps.map((step) => Number(schedule(step).toFixed(12)));
@@ -48,6 +52,131 @@ describe("schedules", () => {
     expect(() => constantSchedule({ peak: 1, warmupSteps: 0.5 })).toThrow("constantSchedule: warmupSteps");
     expect(() => cosineSchedule({ peak: 1, steps: 5 })(-1)).toThrow(
       "cosineSchedule: step must be an integer of at least 0; got -1",
+    );
+  });
+});
+
+/** Learning rates of PyTorch and Transformers, from test/golden/make_optim.py. */
+const { tensors, metadata } = await readSafetensors(
+  fileURLToPath(new URL("golden/optim.safetensors", import.meta.url)),
+);
+interface Case {
+  name: SchedulerName;
+  warmup: number;
+  steps: number | null;
+  rate: number;
+  kwargs: Record<string, number | string>;
+}
+const cases: { schedules: Record<string, Case>; plateau: Record<string, Case["kwargs"]> } = JSON.parse(
+  metadata.cases!,
+);
+/** Python's names as ours. */
+const camelCased = (kwargs: Case["kwargs"]) =>
+  Object.fromEntries(
+    Object.entries(kwargs).map(([name, value]) => [name.replace(/_(.)/g, (_, c) => c.toUpperCase()), value]),
+  );
+
+/** To 1e-7 of the value, and of the rounding of the file. */
+function expectRates(got: readonly number[], expected: ArrayLike<number>): void {
+  expect(got.length).toBe(expected.length);
+  got.forEach((rate, t) => {
+    const error = Math.abs(rate - expected[t]!);
+    if (error > 1e-7 * Math.abs(expected[t]!) + 1e-18) expect(rate, `step ${t}`).toBe(expected[t]!);
+  });
+}
+
+describe("getScheduler", () => {
+  test.each(Object.entries(cases.schedules))("equals Hugging Face's over 1,000 steps: %s", (key, golden) => {
+    const { name, warmup, steps, rate, kwargs } = golden;
+    const schedule = getScheduler(name, {
+      learningRate: rate,
+      numWarmupSteps: warmup,
+      ...(steps === null ? {} : { numTrainingSteps: steps }),
+      ...camelCased(kwargs),
+    });
+    const rates = Array.from({ length: 1000 }, (_, t) => schedule(t));
+    expectRates(rates, tensors.get(`schedules.${key}`)!.data);
+  });
+
+  test("has all of Hugging Face's names that follow from the step, and noam", () => {
+    const names = new Set(Object.values(cases.schedules).map(({ name }) => name));
+    expect([...names, "noam"].sort()).toEqual([...schedulerNames].sort());
+  });
+
+  test("noam is that of the paper: its formula for steps from 1", () => {
+    const schedule = getScheduler("noam", { learningRate: 1, hiddenSize: 512, numWarmupSteps: 4000 });
+    for (const step of [1, 100, 3999, 4000, 4001, 100_000])
+      expect(schedule(step - 1)).toBeCloseTo(512 ** -0.5 * Math.min(step ** -0.5, step * 4000 ** -1.5), 15);
+    expect(schedule(3999)).toBeCloseTo(6.987712429686843e-4, 15); // 1 / √(512 · 4000), the peak
+    const small = { learningRate: 2, hiddenSize: 512 };
+    expect(getScheduler("noam", small)(0)).toBe(2 * schedule(0));
+  });
+
+  test("refuses what makes no schedule", () => {
+    const common = { learningRate: 1, numWarmupSteps: 2, numTrainingSteps: 10 };
+    expect(() => getScheduler("cubic" as SchedulerName, common)).toThrow(
+      /getScheduler: name must be one of constant, .*noam; got cubic/,
+    );
+    expect(() => getScheduler("linear", { learningRate: 1 })).toThrow(
+      'getScheduler("linear"): numTrainingSteps must be an integer of at least 1; got undefined',
+    );
+    expect(() => getScheduler("linear", { ...common, numWarmupSteps: 0.5 })).toThrow("numWarmupSteps");
+    expect(() => getScheduler("cosine_with_min_lr", common)).toThrow(
+      "either minLr or minLrRate must be given; got undefined, undefined",
+    );
+    expect(() => getScheduler("cosine_with_min_lr", { ...common, minLr: 2 })).toThrow(
+      "minLr must be a number from 0 to 1",
+    );
+    expect(() => getScheduler("polynomial", { ...common, learningRate: 1e-8 })).toThrow(
+      "lrEnd must be below",
+    );
+    expect(() => getScheduler("warmup_stable_decay", common)).toThrow("numDecaySteps");
+    expect(() => getScheduler("warmup_stable_decay", { ...common, numDecaySteps: 9 })).toThrow(
+      "numStableSteps must be an integer of at least 0; got -1",
+    );
+    expect(() =>
+      getScheduler("warmup_stable_decay", { ...common, numDecaySteps: 1, decayType: "toString" as "linear" }),
+    ).toThrow("decayType must be one of linear, cosine, 1-sqrt; got toString");
+    expect(() => getScheduler("noam", { learningRate: 1 })).toThrow("hiddenSize");
+    expect(() => getScheduler("linear", common)(-1)).toThrow("step must be an integer of at least 0; got -1");
+  });
+});
+
+describe("ReduceLROnPlateau", () => {
+  const metric = (t: number, sign: number) =>
+    t === 100 ? Number.NaN : 2 + (sign * Math.log(1 + t)) / 3 + 0.2 * Math.sin(t * t);
+
+  test.each(Object.entries(cases.plateau))(
+    "equals PyTorch's over 300 metrics, resumed: %s",
+    (key, kwargs) => {
+      const options = camelCased(kwargs) as ReduceLROnPlateauOptions;
+      const optimizer = { learningRate: 0.1 };
+      let plateau = new ReduceLROnPlateau(optimizer, options);
+      const rates = Array.from({ length: 300 }, (_, t) => {
+        if (t === 150) {
+          const state = JSON.parse(JSON.stringify(plateau.stateDict()));
+          plateau = new ReduceLROnPlateau(optimizer, options);
+          plateau.loadStateDict(state);
+        }
+        return plateau.step(metric(t, options.mode === "max" ? 1 : -1));
+      });
+      expectRates(rates, tensors.get(`plateau.${key}`)!.data);
+      expect(new Set(rates).size).toBeGreaterThan(1);
+    },
+  );
+
+  test("refuses what it cannot use", () => {
+    const optimizer = { learningRate: 1 };
+    expect(() => new ReduceLROnPlateau(optimizer, { factor: 1 })).toThrow("factor must be below 1; got 1");
+    expect(() => new ReduceLROnPlateau(optimizer, { mode: "best" as "min" })).toThrow(
+      "mode must be min or max; got best",
+    );
+    expect(() => new ReduceLROnPlateau(optimizer, { patience: -1 })).toThrow("patience");
+    expect(() => new ReduceLROnPlateau(optimizer).step("1" as never)).toThrow(
+      "metric must be a number; got string",
+    );
+    expect(() => new ReduceLROnPlateau(optimizer).loadStateDict({})).toThrow(
+      expect.objectContaining({ code: "ERR_CHECKPOINT" }),
     );
   });
 });

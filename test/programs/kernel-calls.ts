@@ -26,6 +26,22 @@ for (const N of [1, 301]) {
     layouts: { v: { draw: Math.abs } },
     present: ["norm"],
   });
+  const squares = { draw: Math.abs };
+  add("adam", { N }, { layouts: { v: squares }, present: ["norm"] });
+  add("adam", { N }, { layouts: { v: squares, largest: squares }, present: ["norm"] });
+  for (const nesterov of [0, 1])
+    add(
+      "sgd",
+      { N },
+      { present: ["norm", "velocity"], numbers: { nesterov, dampening: 0.3 * (1 - nesterov) } },
+    );
+  add("sgd", { N });
+  add("lion", { N }, { present: ["norm"] });
+  for (const maxValue of [0, 0.5])
+    addMisaligned("clip_gradient", { N }, "gradient", { present: ["norm"], numbers: { maxValue } });
+  addMisaligned("lerp", { N }, "x y");
+  for (const inverse of [0, 1])
+    addMisaligned("root", { N }, "x y", { layouts: { x: { draw: Math.abs } }, numbers: { inverse } });
 }
 for (const N of [0, 5, 301, 5000]) addMisaligned("square_norm", { N }, "x");
 for (const { N, K } of table("N K", "5 7", "33 100"))

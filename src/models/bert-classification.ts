@@ -1,4 +1,5 @@
 import { ArgumentError } from "../errors.ts";
+import { send } from "../messages.ts";
 import { Dropout, Linear } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import { AttentionPooling, meanPooling } from "../nn/pooling.ts";
@@ -100,7 +101,7 @@ export class BertForSequenceClassification extends PreTrainedModel<
   /** `labels`: see classificationLoss. `logits [B, L]`. */
   forward(ids: Tensor, { labels, ...input }: ClassificationInput = {}): ClassificationOutput {
     const encoded = this.bert(ids, input);
-    const logits = this.classifier(encoded, input.lengths);
+    const logits = send("logits", this.classifier(encoded, input.lengths));
     if (labels === undefined) return { logits, ...states(encoded) };
     const type = this.problemType ?? problemTypeOf(labels, this.labels.length);
     return { logits, loss: classificationLoss(logits, labels, type), ...states(encoded) };

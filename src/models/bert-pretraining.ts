@@ -1,3 +1,4 @@
+import { send } from "../messages.ts";
 import { Linear } from "../nn/layers.ts";
 import { crossEntropy } from "../ops/crossentropy.ts";
 import { add } from "../ops/elementwise.ts";
@@ -45,7 +46,7 @@ export class BertForMaskedLM extends PreTrainedModel<[ids: Tensor, input?: Maske
     const x = this.predictions(encoded.lastHiddenState);
     const { weight } = this.bert.tokens;
     const { bias } = this.predictions;
-    if (labels === undefined) return { logits: linear(x, weight, bias), ...states(encoded) };
+    if (labels === undefined) return { logits: send("logits", linear(x, weight, bias)), ...states(encoded) };
     const loss = linearCrossEntropy(x, weight, labels, { bias });
     return withLazyLogits({ loss, ...states(encoded) }, x, weight, bias);
   }
@@ -111,7 +112,7 @@ export class BertForPreTraining extends PreTrainedModel<
     const seqRelationshipLogits = this.nextSentence(encoded.poolerOutput!);
     const output: Omit<PreTrainingOutput, "logits"> = { seqRelationshipLogits, ...states(encoded) };
     if (nextSentenceLabel) output.nextSentenceLoss = crossEntropy(seqRelationshipLogits, nextSentenceLabel);
-    if (labels === undefined) return { ...output, logits: linear(x, weight, bias) };
+    if (labels === undefined) return { ...output, logits: send("logits", linear(x, weight, bias)) };
     const maskedLMLoss = linearCrossEntropy(x, weight, labels, { bias });
     const { nextSentenceLoss } = output;
     const loss = nextSentenceLoss ? add(maskedLMLoss, nextSentenceLoss) : maskedLMLoss;

@@ -1,3 +1,4 @@
+import { send } from "../messages.ts";
 import { Dropout, Linear } from "../nn/layers.ts";
 import { crossEntropy } from "../ops/crossentropy.ts";
 import { add, scale } from "../ops/elementwise.ts";
@@ -41,7 +42,7 @@ export class BertForTokenClassification extends PreTrainedModel<
   /** `labels [B, T]` i32, -100 counts for nothing. */
   forward(ids: Tensor, { labels, ...input }: ClassificationInput = {}): ClassificationOutput {
     const encoded = this.bert(ids, input);
-    const logits = this.classifier(this.dropout(encoded.lastHiddenState));
+    const logits = send("logits", this.classifier(this.dropout(encoded.lastHiddenState)));
     return { logits, ...(labels && { loss: crossEntropy(logits, labels) }), ...states(encoded) };
   }
 
@@ -102,7 +103,7 @@ export class BertForQuestionAnswering extends PreTrainedModel<
   forward(ids: Tensor, input: QuestionAnsweringInput = {}): QuestionAnsweringOutput {
     const { startPositions, endPositions, ...rest } = input;
     const encoded = this.bert(ids, rest);
-    const logits = this.outputs(this.dropout(encoded.lastHiddenState));
+    const logits = send("logits", this.outputs(this.dropout(encoded.lastHiddenState)));
     const [startLogits, endLogits] = split(logits, [1, 1]).map((t) => reshape(t, [...ids.shape])) as [
       Tensor,
       Tensor,

@@ -1,5 +1,6 @@
 import { ArgumentError, checkInteger, checkNumber } from "../errors.ts";
 import { manualSeed } from "../generator.ts";
+import { send, within } from "../messages.ts";
 import { checkActivationDtype } from "../nn/activation-dtype.ts";
 import { Dropout, Embedding, LayerNorm, Linear } from "../nn/layers.ts";
 import { LearnedPositions } from "../nn/positions.ts";
@@ -127,8 +128,9 @@ export class Bert extends PreTrainedModel<[ids: Tensor, input?: BertInput], Bert
     const hiddenStates: Tensor[] = [];
     let x = this.dropout(this.norm(this.embed(ids, input.tokenTypeIds)));
     hiddenStates.push(x);
-    for (const block of this.blocks) {
-      x = block(x, { lengths, weights: outputAttentions ? attentions : undefined });
+    for (const [i, block] of this.blocks.entries()) {
+      const rest = { lengths, weights: outputAttentions ? attentions : undefined };
+      x = within(`layer.${i + 1}`, () => block(x, rest));
       hiddenStates.push(x);
     }
     return {
@@ -140,13 +142,13 @@ export class Bert extends PreTrainedModel<[ids: Tensor, input?: BertInput], Bert
   }
 
   private embed(ids: Tensor, tokenTypeIds: Tensor | undefined): Tensor {
-    const x = this.positions(this.tokens(ids));
+    const x = this.positions(send("embed.token", this.tokens(ids)));
     if (this.tokenTypes === undefined) {
       if (tokenTypeIds === undefined) return x;
       throw new ArgumentError(`Bert: tokenTypeIds need token types; ${this.config.modelType} has none`);
     }
     const types = tokenTypeIds ?? tensor(new Int32Array(ids.size), [...ids.shape], { device: ids.device });
-    return add(x, this.tokenTypes(types, x.dtype));
+    return add(x, send("embed.type", this.tokenTypes(types, x.dtype)));
   }
 
   toHuggingFaceConfig(): Record<string, unknown> {

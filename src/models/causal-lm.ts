@@ -1,5 +1,6 @@
 import type { TokenDataset } from "../data/token-dataset.ts";
 import type { Decoding, Rows } from "../generate/decoding.ts";
+import { send, within } from "../messages.ts";
 import type { KeyValueCache } from "../nn/cache.ts";
 import type { Embedding, LayerNorm, RMSNorm } from "../nn/layers.ts";
 import type { Position } from "../nn/positions.ts";
@@ -77,7 +78,7 @@ export abstract class CausalLM extends GenerativePreTrainedModel<
     const { x: all, ...states } = this.hidden(ids, input);
     const x = lastOnly ? slice(all, 1, -1) : all;
     const weight = this.outputWeight;
-    if (targets === undefined) return { logits: linear(x, weight), ...states };
+    if (targets === undefined) return { logits: send("logits", linear(x, weight)), ...states };
     return withLazyLogits({ loss: linearCrossEntropy(x, weight, targets), ...states }, x, weight);
   }
 
@@ -92,9 +93,10 @@ export abstract class CausalLM extends GenerativePreTrainedModel<
     let x = this.embed(ids, position);
     for (const [i, block] of this.blocks.entries()) {
       hiddenStates.push(x);
-      x = block(x, { starts, position, end, weights, cache: cache?.layers[i] });
+      const rest = { starts, position, end, weights, cache: cache?.layers[i] };
+      x = within(`layer.${i + 1}`, () => block(x, rest));
     }
-    x = this.norm(x);
+    x = send("final.norm", this.norm(x));
     hiddenStates.push(x);
     cache?.advance(ids.shape[1]!, counts);
     return {

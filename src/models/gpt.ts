@@ -1,6 +1,7 @@
 import { checkInteger, checkNumber } from "../errors.ts";
 import { manualSeed } from "../generator.ts";
 import type { StoredTensor } from "../io/safetensors.ts";
+import { send } from "../messages.ts";
 import { checkActivationDtype } from "../nn/activation-dtype.ts";
 import { Dropout, Embedding, LayerNorm } from "../nn/layers.ts";
 import { LearnedPositions, type Position } from "../nn/positions.ts";
@@ -90,7 +91,7 @@ export class GPT extends CausalLM {
   }
 
   protected embed(ids: Tensor, position: Position): Tensor {
-    return this.dropout(this.positions(this.tokens(ids), position));
+    return this.dropout(this.positions(send("embed.token", this.tokens(ids)), position));
   }
 
   get outputWeight(): Tensor {

@@ -1,5 +1,6 @@
 import { checkInteger, checkNumber } from "../errors.ts";
 import { manualSeed } from "../generator.ts";
+import { send } from "../messages.ts";
 import { checkActivationDtype } from "../nn/activation-dtype.ts";
 import { Embedding, Linear, RMSNorm } from "../nn/layers.ts";
 import { RotaryPositions } from "../nn/rotary.ts";
@@ -112,7 +113,7 @@ export class Llama extends CausalLM {
   }
 
   protected embed(ids: Tensor): Tensor {
-    return this.tokens(ids);
+    return send("embed.token", this.tokens(ids));
   }
 
   get outputWeight(): Tensor {

@@ -1,6 +1,7 @@
 import { shiftRight } from "../data/seq2seq.ts";
 import { ArgumentError, DtypeError, ShapeError } from "../errors.ts";
 import type { Decoding, Rows } from "../generate/decoding.ts";
+import { send, within } from "../messages.ts";
 import { linearCrossEntropy } from "../ops/linearcrossentropy.ts";
 import { linear } from "../ops/products.ts";
 import { showShape } from "../shape.ts";
@@ -8,7 +9,7 @@ import { type Tensor, tensor } from "../tensor.ts";
 import { GenerativePreTrainedModel } from "./generative.ts";
 import { withLazyLogits } from "./lazy-logits.ts";
 import { Seq2SeqDecoding } from "./seq2seq-decoding.ts";
-import type { Stack } from "./seq2seq-stack.ts";
+import type { Stack, StackInput, StackOutput } from "./seq2seq-stack.ts";
 
 export interface EncodeInput {
   /** `[B]` i32: how many input tokens of each row count; the rest is padding. Default all. */
@@ -95,8 +96,8 @@ export abstract class Seq2SeqLM extends GenerativePreTrainedModel<
   /** Vectors `[B, T, C]` of tokens. */
   protected abstract embed(ids: Tensor, side: "encoder" | "decoder"): Tensor;
 
-  /** What the output matrix multiplies: the decoder's result. */
-  protected outputOf(x: Tensor): Tensor {
+  /** @internal What the output matrix multiplies: the decoder's result. */
+  outputOf(x: Tensor): Tensor {
     return x;
   }
 
@@ -107,9 +108,9 @@ export abstract class Seq2SeqLM extends GenerativePreTrainedModel<
   forward(inputIds: Tensor, input: Seq2SeqInput = {}): Seq2SeqOutput {
     const { decoderInputIds, labels, labelSmoothing = 0, lengths, ...outputs } = input;
     const decoderIds = decoderInputIds ?? this.shiftedRight(labels);
-    const encoded = this.encoder(this.embed(inputIds, "encoder"), { lengths, ...outputs });
+    const encoded = this.run("encoder", inputIds, { lengths, ...outputs });
     const memory = { memory: encoded.x, memoryLengths: lengths };
-    const decoded = this.decoder(this.embed(decoderIds, "decoder"), { ...memory, ...outputs });
+    const decoded = this.run("decoder", decoderIds, { ...memory, ...outputs });
     const x = this.outputOf(decoded.x);
     const states = {
       encoderLastHiddenState: encoded.x,
@@ -120,20 +121,25 @@ export abstract class Seq2SeqLM extends GenerativePreTrainedModel<
       ...(decoded.crossAttentions && { crossAttentions: decoded.crossAttentions }),
     };
     const { outputWeight, outputBias } = this;
-    if (labels === undefined) return { logits: linear(x, outputWeight, outputBias), ...states };
+    if (labels === undefined)
+      return { logits: send("logits", linear(x, outputWeight, outputBias)), ...states };
     const bias = outputBias ? { bias: outputBias } : {};
     const loss = linearCrossEntropy(x, outputWeight, labels, { ...bias, labelSmoothing });
     return withLazyLogits({ loss, ...states }, x, outputWeight, outputBias);
   }
 
+  private run(side: "encoder" | "decoder", ids: Tensor, input: StackInput = {}): StackOutput {
+    return within(side, () => this[side](send("embed.token", this.embed(ids, side)), input));
+  }
+
   /** What the encoder makes of the input: `[B, S]` i32 → `[B, S, C]`. */
   encode(inputIds: Tensor, { lengths }: EncodeInput = {}): Tensor {
-    return this.encoder(this.embed(inputIds, "encoder"), { lengths }).x;
+    return this.run("encoder", inputIds, { lengths }).x;
   }
 
   /** @internal What the decoder sends to the output matrix, for new tokens `[B, T]` i32 behind those of the cache. */
   decode(ids: Tensor, input: Parameters<Stack["forward"]>[1]): Tensor {
-    return this.outputOf(this.decoder(this.embed(ids, "decoder"), input).x);
+    return this.outputOf(this.run("decoder", ids, input).x);
   }
 
   private shiftedRight(labels: Tensor | undefined): Tensor {

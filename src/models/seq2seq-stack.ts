@@ -1,3 +1,4 @@
+import { within } from "../messages.ts";
 import type { KeyValueCache } from "../nn/cache.ts";
 import { Module } from "../nn/module.ts";
 import type { TransformerBlock } from "../nn/transformer.ts";
@@ -51,7 +52,8 @@ export abstract class Stack extends Module<[x: Tensor, input?: StackInput], Stac
     let { x, bias } = this.begin(embedded, cache);
     for (const [i, block] of this.blocks.entries()) {
       hiddenStates!.push(x);
-      x = block(x, { ...rest, ...weights, bias, cache: cache?.layers[i] });
+      const all = { ...rest, ...weights, bias, cache: cache?.layers[i] };
+      x = within(`layer.${i + 1}`, () => block(x, all));
     }
     x = this.end(x);
     hiddenStates!.push(x);

@@ -1,3 +1,4 @@
+import { send } from "../messages.ts";
 import type { KeyValueCache } from "../nn/cache.ts";
 import { Dropout, RMSNorm } from "../nn/layers.ts";
 import { RelativePositionBias } from "../nn/relative-bias.ts";
@@ -59,6 +60,6 @@ export class T5Stack extends Stack {
   }
 
   protected override end(x: Tensor): Tensor {
-    return this.dropout(this.norm(x));
+    return send("final.norm", this.dropout(this.norm(x)));
   }
 }

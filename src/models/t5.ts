@@ -96,7 +96,8 @@ export class T5 extends Seq2SeqLM {
     return (this.output ?? this.tokens).weight;
   }
 
-  protected override outputOf(x: Tensor): Tensor {
+  /** @internal */
+  override outputOf(x: Tensor): Tensor {
     const { scaleDecoderOutputs, hiddenSize } = this.config;
     return scaleDecoderOutputs ? scale(x, 1 / Math.sqrt(hiddenSize)) : x;
   }

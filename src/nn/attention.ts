@@ -1,7 +1,8 @@
 import { noGrad } from "../autograd.ts";
 import { ArgumentError, checkInteger, checkNumber } from "../errors.ts";
 import { scope, unscoped } from "../memory.ts";
-import { type AttentionOptions, attention, attentionWeights } from "../ops/attention.ts";
+import { send } from "../messages.ts";
+import { type AttentionOptions, attentionWeights } from "../ops/attention.ts";
 import { randn } from "../ops/creation.ts";
 import { add } from "../ops/elementwise.ts";
 import { concat, reshape, split } from "../ops/views.ts";
@@ -10,6 +11,7 @@ import { alibiSlopes } from "./alibi.ts";
 import type { LayerCache } from "./cache.ts";
 import { Linear, RMSNorm } from "./layers.ts";
 import { Module, type Parameter, parameter } from "./module.ts";
+import { sentAttention, sentHeads } from "./open-attention.ts";
 import type { Position } from "./positions.ts";
 import { RelativeKeys } from "./relative-keys.ts";
 import type { RotaryPositions } from "./rotary.ts";
@@ -146,9 +148,8 @@ export abstract class Attention<I extends unknown[]> extends Module<[x: Tensor, 
   protected attend(q: Tensor, k: Tensor, v: Tensor, input: CommonInput, options: AttentionOptions): Tensor {
     const all = { ...options, scale: this.scale, bias: input.bias };
     input.weights?.push(noGrad(() => attentionWeights(q, k, all)));
-    const y = attention(q, k, v, { ...all, dropout: this.training ? this.dropout : 0 });
-    const joined = reshape(y, [y.shape[0]!, y.shape[1]!, this.numHeads * this.headSize]);
-    return this.output(joined, input.residual);
+    const y = sentAttention(q, k, v, { ...all, dropout: this.training ? this.dropout : 0 });
+    return sentHeads(y, this.output, input.residual);
   }
 }
 
@@ -170,7 +171,8 @@ export class MultiHeadAttention extends Attention<[input?: AttentionInput]> {
   readonly sparse: FullPattern | undefined;
   /** `[H]` f32, of ALiBi. */
   private readonly slopes: Tensor | undefined;
-  private readonly rotary: RotaryPositions | undefined;
+  /** @internal */
+  readonly rotary: RotaryPositions | undefined;
 
   constructor(options: MultiHeadAttentionOptions) {
     super("MultiHeadAttention", options);
@@ -206,9 +208,13 @@ export class MultiHeadAttention extends Attention<[input?: AttentionInput]> {
     const parts = split(this.qkv(x), [H * D, G * D, G * D]) as [Tensor, Tensor, Tensor];
     let q = this.heads(parts[0], H);
     let k = this.heads(parts[1], G);
-    const v = this.heads(parts[2], G);
     if (this.queryNorm && this.keyNorm) [q, k] = [this.queryNorm(q), this.keyNorm(k)];
-    if (rotary !== undefined) [q, k] = [rotary(q, position, end), rotary(k, position, end)];
+    if (rotary !== undefined) {
+      q = rotary(send("q.unrotated", q), position, end);
+      k = rotary(send("k.unrotated", k), position, end);
+    }
+    [q, k] = [send("q", q), send("k", k)];
+    const v = send("v", this.heads(parts[2], G));
     if (cache === undefined) {
       const masks = { causal, window, lengths, starts };
       return this.attend(q, k, v, this.withRelative(input, q, k), { ...masks, ...this.distances(q, k) });
@@ -274,8 +280,8 @@ export class CrossAttention extends Attention<[memory: Tensor | undefined, input
   forward(x: Tensor, memory: Tensor | undefined, input: CrossAttentionInput = {}): Tensor {
     const project = () => this.project(memory);
     const [k, v] = input.cache ? input.cache.remember(project) : project();
-    const q = this.heads(this.query(x), this.numHeads);
-    return this.attend(q, k, v, input, { lengths: input.lengths });
+    const q = send("q", this.heads(this.query(x), this.numHeads));
+    return this.attend(q, send("k", k), send("v", v), input, { lengths: input.lengths });
   }
 
   /** Keys and values `[B, S, G, D]` of a memory. */

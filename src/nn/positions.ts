@@ -1,5 +1,6 @@
 import { ArgumentError, checkInteger } from "../errors.ts";
 import { unscoped } from "../memory.ts";
+import { send } from "../messages.ts";
 import { add } from "../ops/elementwise.ts";
 import { embedding } from "../ops/embedding.ts";
 import { sinusoidalPositions } from "../ops/positions.ts";
@@ -19,6 +20,8 @@ export function checkLength(name: string, start: Position, T: number, length: nu
   }
 }
 
+const added = (x: Tensor, positions: Tensor): Tensor => add(x, send("embed.position", positions));
+
 /** Learned positions: adds row t of a trained table to position t. `x [B, T, C]`, T at most `length`. */
 export class LearnedPositions extends Module<[x: Tensor, start?: Position], Tensor> {
   table: Embedding;
@@ -37,7 +40,7 @@ export class LearnedPositions extends Module<[x: Tensor, start?: Position], Tens
     checkLength("LearnedPositions", start, T, weight.shape[0]! - this.offset);
     if (typeof start !== "number") {
       const rows = this.offset === 0 ? weight : slice(weight, 0, this.offset);
-      return add(x, embedding(reshape(start, [start.size, 1]), rows, x.dtype));
+      return added(x, embedding(reshape(start, [start.size, 1]), rows, x.dtype));
     }
     const first = start + this.offset;
     const ids = tensor(
@@ -45,7 +48,7 @@ export class LearnedPositions extends Module<[x: Tensor, start?: Position], Tens
       [T],
       { device: x.device },
     );
-    return add(x, this.table(ids, x.dtype));
+    return added(x, this.table(ids, x.dtype));
   }
 }
 
@@ -76,8 +79,8 @@ export class SinusoidalPositions extends Module<[x: Tensor, start?: Position], T
     const T = x.shape.at(-2)!;
     checkLength("SinusoidalPositions", start, T, this.table.shape[0]!);
     if (typeof start !== "number") {
-      return add(x, embedding(reshape(start, [start.size, 1]), this.table, x.dtype));
+      return added(x, embedding(reshape(start, [start.size, 1]), this.table, x.dtype));
     }
-    return add(x, cast(slice(this.table, 0, start, start + T), x.dtype));
+    return added(x, cast(slice(this.table, 0, start, start + T), x.dtype));
   }
 }

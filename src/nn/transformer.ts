@@ -1,4 +1,5 @@
 import { checkNumber } from "../errors.ts";
+import { isWanted, send, within } from "../messages.ts";
 import { dropout } from "../ops/dropout.ts";
 import { add, mul } from "../ops/elementwise.ts";
 import type { Activation } from "../ops/products.ts";
@@ -60,7 +61,7 @@ export class MLP extends Module<[x: Tensor, residual?: Tensor], Tensor> {
   /** @param residual `[..., hiddenSize]`, added to the result in the same pass */
   forward(x: Tensor, residual?: Tensor): Tensor {
     const inner = this.gate ? mul(this.gate(x), this.up(x)) : this.up(x);
-    return this.down(dropout(inner, this.activationDropout, this.training), residual);
+    return this.down(dropout(send("hidden", inner), this.activationDropout, this.training), residual);
   }
 }
 
@@ -131,19 +132,27 @@ export class TransformerBlock extends Module<[x: Tensor, input?: BlockInput], Te
   }
 
   forward(x: Tensor, { memory, memoryLengths, crossWeights, ...input }: BlockInput = {}): Tensor {
-    let y = this.around(x, this.attentionNorm, (from, residual) =>
+    let y = this.around("attn", send("in", x), this.attentionNorm, (from, residual) =>
       this.attention(from, { ...input, residual }),
     );
+    y = send("mid", y);
     const { crossAttention, crossNorm } = this;
     if (crossAttention && crossNorm && (memory || input.cache?.hasMemory)) {
       const rest = { cache: input.cache, lengths: memoryLengths, weights: crossWeights };
-      y = this.around(y, crossNorm, (from, residual) => crossAttention(from, memory, { ...rest, residual }));
+      y = this.around("cross", y, crossNorm, (from, residual) =>
+        crossAttention(from, memory, { ...rest, residual }),
+      );
+      y = send("cross.mid", y);
     }
-    return this.around(y, this.mlpNorm, (from, residual) => this.mlp(from, residual));
+    return send(
+      "out",
+      this.around("mlp", y, this.mlpNorm, (from, residual) => this.mlp(from, residual)),
+    );
   }
 
   /** `x + branch(norm(x))`, or post-norm `norm(x + branch(x))`. Where nothing is dropped, the branch adds x itself. */
   private around(
+    part: "attn" | "cross" | "mlp",
     x: Tensor,
     norm: LayerNorm | RMSNorm,
     branch: (from: Tensor, residual?: Tensor) => Tensor,
@@ -151,7 +160,9 @@ export class TransformerBlock extends Module<[x: Tensor, input?: BlockInput], Te
     const isPre = this.normPosition === "pre";
     const from = isPre ? norm(x) : x;
     const drops = this.training && this.dropout.p > 0;
-    const y = drops ? add(x, this.dropout(branch(from))) : branch(from, x);
+    const y = within(part, () =>
+      drops || isWanted("out") ? add(x, this.dropout(send("out", branch(from)))) : branch(from, x),
+    );
     return isPre ? y : norm(y);
   }
 }

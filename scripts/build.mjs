@@ -5,7 +5,7 @@
  *   build/Release/trainformer.node   scripts/native.mjs
  *   build/Release/trainformer_cuda_emulated.so
  *   build/Release/trainformer_cuda.so, where nvcc is found
- *   dist/                            tsc
+ *   dist/                            tsc, and for dist/pages scripts/pages.mjs
  *
  * Other scripts call `ensureBuilt()` before they import anything that is not part of Node, so each of them works in a
  * fresh clone.
@@ -102,7 +102,10 @@ function buildTypeScript() {
     stdio: ["ignore", 2, 2],
   });
   if (status !== 0) throw new Error("tsc failed (see above)");
+  const pages = spawnSync(process.execPath, [inRoot("scripts/pages.mjs")], { stdio: ["ignore", 2, 2] });
+  if (pages.status !== 0) throw new Error("scripts/pages.mjs failed (see above)");
   for (const file of filesUnder("dist")) {
+    if (path.dirname(file) === path.join("dist", "pages")) continue;
     const source = file.replace(/^dist/, "src").replace(/(\.d\.ts|\.js)$/, ".ts");
     if (!existsSync(inRoot(source))) rmSync(inRoot(file));
   }
@@ -124,7 +127,10 @@ export function ensureBuilt() {
     );
     buildIfStale(
       "dist/index.js",
-      ["src", "tsconfig.json", "tsconfig.build.json", "node_modules/typescript/package.json"],
+      [
+        ...["src", "scripts/pages.mjs", "tsconfig.json", "tsconfig.build.json"],
+        ...["node_modules/typescript/package.json", "node_modules/esbuild/package.json"],
+      ],
       "building dist/",
       buildTypeScript,
     );

@@ -120,11 +120,16 @@ describe.runIf(isLinux)("the package", () => {
   test("holds what it needs and no more", () => {
     const files = packed.files.map((file) => file.path);
     const allowed =
-      /^(dist\/.*\.(js|d\.ts)|native\/.*\.(cc|h|def|map)|cuda\/(?!emulation).*|prebuilds\/[\w-]+\/trainformer\.\w+\.node|prebuilds\/[\w-]+\/trainformer_cuda\.so|scripts\/native\.mjs|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+      /^(dist\/.*\.(js|d\.ts)|dist\/pages\/(report|watch)\.html|native\/.*\.(cc|h|def|map)|cuda\/(?!emulation).*|prebuilds\/[\w-]+\/trainformer\.\w+\.node|prebuilds\/[\w-]+\/trainformer_cuda\.so|scripts\/native\.mjs|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
     expect(files.filter((file) => !allowed.test(file))).toEqual([]);
     expect(files).toEqual(
       expect.arrayContaining([
-        ...["dist/index.js", "dist/index.d.ts", "prebuilds/linux-x64/trainformer.glibc.node"],
+        ...[
+          "dist/index.js",
+          "dist/index.d.ts",
+          "dist/pages/report.html",
+          "prebuilds/linux-x64/trainformer.glibc.node",
+        ],
         ...["native/kernels.def", "CMakeLists.txt", "README.md", "LICENSE", "CHANGELOG.md"],
       ]),
     );

@@ -1,0 +1,1 @@
+export { type ReportOptions, reportHTML, writeReport } from "./html.ts";

@@ -8,6 +8,7 @@ export type ErrorCode =
   | "ERR_DISPOSED" // a tensor used after it was freed
   | "ERR_INDEX" // a token id or target outside its table
   | "ERR_GRADIENT" // a gradient that does not exist
+  | "ERR_NON_FINITE" // a loss or gradient that is infinite or no number
   | "ERR_OOM" // memory that the machine does not have
   | "ERR_NO_BINARY" // no native addon for this platform
   | "ERR_NO_DEVICE" // a device that is not there

@@ -11,7 +11,7 @@ export const exists = (path: string): Promise<boolean> =>
   );
 
 /** Makes the entries of a folder durable. Windows has no such call and needs none. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const folder = await open(path, "r");
   try {

@@ -1,4 +1,5 @@
-import type { Module } from "../nn/module.ts";
+import type { AnyModule } from "../nn/module.ts";
+import type { FullTrainingArguments } from "./training-arguments.ts";
 
 /** What is reported: `loss`, `learningRate`, `gradNorm`, `epoch`, `evalLoss`, `tokensPerSecond` and metrics by name. */
 export type Logs = Readonly<Record<string, number>>;
@@ -32,9 +33,11 @@ export interface TrainerControl {
 }
 
 export interface TrainerEvent {
-  readonly model: Module;
+  readonly model: AnyModule;
   readonly state: Readonly<TrainerState>;
   readonly control: TrainerControl;
+  /** How it trains; of a Trainer, it is always there. */
+  readonly options?: Readonly<FullTrainingArguments>;
 }
 
 type Answer = void | Promise<void>;
@@ -46,10 +49,17 @@ export interface TrainerCallback {
   onStepBegin?(event: TrainerEvent): Answer;
   /** Inside the step: gradients are complete, nothing is updated yet. Must be synchronous. */
   onPreOptimizerStep?(event: TrainerEvent): void;
-  onStepEnd?(event: TrainerEvent): Answer;
+  /**
+   * The update is enqueued. `loss` and `gradNorm` (before clipping) are those of the latest update that is computed: this
+   * one where something waits for it (an evaluation, `steps()`), else the one before.
+   */
+  onStepEnd?(event: TrainerEvent & { readonly loss?: number; readonly gradNorm?: number }): Answer;
   onLog?(event: TrainerEvent & { readonly logs: Logs }): Answer;
   onEvaluate?(event: TrainerEvent & { readonly metrics: Logs }): Answer;
   onSave?(event: TrainerEvent & { readonly folder: string }): Answer;
   onEpochEnd?(event: TrainerEvent): Answer;
   onTrainEnd?(event: TrainerEvent): Answer;
+  /** What a resumed run needs to know, as JSON; saved in `trainer_state.json` under the name of the class. */
+  stateDict?(): unknown;
+  loadStateDict?(state: unknown): void;
 }

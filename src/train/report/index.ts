@@ -1,0 +1,13 @@
+export { ConsoleLines, type ConsoleOptions } from "./console-lines.ts";
+export { ConsoleTable } from "./console-table.ts";
+export type { Hparam } from "./hparams.ts";
+export type { ImageArray, ImageLayout } from "./image-samples.ts";
+export { JSONLReporter, type JSONLReporterOptions } from "./jsonl-reporter.ts";
+export { type MetricsLine, readMetrics } from "./metrics-file.ts";
+export { measurePeakFlops } from "./peak-flops.ts";
+export { ProgressBar, type ProgressBarOptions } from "./progress-bar.ts";
+export type { ProgressFields } from "./progress-line.ts";
+export { type ReporterName, type ReportersOptions, reporters } from "./reporters.ts";
+export type { Screen } from "./screen.ts";
+export { type HistogramValues, SummaryWriter, type SummaryWriterOptions } from "./summary-writer.ts";
+export { TensorBoardReporter, type TensorBoardReporterOptions } from "./tensorboard-reporter.ts";

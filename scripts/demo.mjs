@@ -28,6 +28,7 @@ const options = [
   "--out",
   shown(folder),
   "--no-bias",
+  ...(process.argv.includes("--resume") ? [] : ["--force"]), // the folder is of the demo
 ];
 const cli = spawn(
   process.execPath,

@@ -314,6 +314,26 @@ describe("prefixes", () => {
   });
 });
 
+it("a prefix goes on from another, which stays as it is", async () => {
+  const model = new TableModel();
+  const first = await processPrefix(model, [5, 2, 7]);
+  model.calls.length = 0;
+  const second = await processPrefix(model, [5, 2, 7, 6, 2, 3], { prefix: first });
+  expect(model.calls).toEqual(["fork 1 rows of 3", "next 3"]);
+  const other = await processPrefix(model, [5, 2], { prefix: first });
+  expect(model.calls.slice(2)).toEqual(["fork 1 rows of 1", "next 1"]);
+  const prompt = [5, 2, 7, 6, 2, 3, 4];
+  for (const prefix of [first, second, other]) {
+    expect(await generate(model, [prompt], { prefix })).toEqual(await generate(model, [prompt]));
+  }
+  await expect(processPrefix(model, [3], { prefix: first })).rejects.toThrow("begin as its prefix does");
+  await expect(processPrefix(new TableModel(), [5], { prefix: first })).rejects.toThrow(
+    "prefix must be of this model",
+  );
+  for (const prefix of [first, second, other]) prefix.dispose();
+  expect(model.open).toBe(0);
+});
+
 describe("ends", () => {
   it("at a signal, with its reason and without an open state", async () => {
     const model = new TableModel();

@@ -1,6 +1,5 @@
-import { constants, isUtf8 } from "node:buffer";
-import { readFile, stat } from "node:fs/promises";
-import { ArgumentError, CharTokenizer, TokenDataset } from "../index.ts";
+import { CharTokenizer, DataError, TokenDataset } from "../index.ts";
+import { readTextFile } from "./text-file.ts";
 
 export interface Corpus {
   tokenizer: CharTokenizer;
@@ -16,43 +15,10 @@ const trainFraction = 0.9;
 const sampleLength = 20_000;
 const samplePieces = 16;
 
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  EISDIR: "is a folder, not a file",
-  EACCES: "may not be read",
-};
-
-/** The first byte that is no part of a well-formed character. */
-function firstInvalidByte(bytes: Uint8Array): number {
-  const repaired = Buffer.from(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
-  return repaired.findIndex((byte, i) => byte !== bytes[i]);
-}
-
-async function readText(file: string): Promise<{ text: string; bytes: number }> {
-  let bytes: Buffer;
-  try {
-    const { size } = await stat(file);
-    if (size > constants.MAX_STRING_LENGTH) {
-      throw new ArgumentError(
-        `${file}: must be at most ${constants.MAX_STRING_LENGTH} bytes; got ${size} bytes`,
-      );
-    }
-    bytes = await readFile(file);
-  } catch (cause) {
-    if (cause instanceof ArgumentError) throw cause;
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new ArgumentError(`${file}: ${reasons[code ?? ""] ?? `cannot be read: ${message}`}`);
-  }
-  if (!isUtf8(bytes)) throw new ArgumentError(`${file}: is not UTF-8 at byte ${firstInvalidByte(bytes)}`);
-  const text = new TextDecoder().decode(bytes);
-  if (text === "") throw new ArgumentError(`${file}: is empty`);
-  return { text, bytes: bytes.length };
-}
-
 function checkLength(file: string, part: string, tokens: number, contextLength: number): void {
   if (tokens > contextLength) return;
   const needed = `--context ${contextLength} needs more than ${contextLength} characters`;
-  throw new ArgumentError(`${file}: is too short: ${needed} of ${part}; got ${tokens}`);
+  throw new DataError(`${file}: is too short: ${needed} of ${part}; got ${tokens}`);
 }
 
 /** Pieces at even distances, each of whole windows. */
@@ -74,8 +40,8 @@ export async function readCorpus(
   heldOutFile: string | undefined,
   contextLength: number,
 ): Promise<Corpus> {
-  const data = await readText(file);
-  const other = heldOutFile === undefined ? undefined : await readText(heldOutFile);
+  const data = await readTextFile(file);
+  const other = heldOutFile === undefined ? undefined : await readTextFile(heldOutFile);
   const tokenizer = CharTokenizer.fromText(data.text + (other?.text ?? ""));
   const tokens = tokenizer.encode(data.text);
   const cut = other === undefined ? Math.floor(trainFraction * tokens.length) : tokens.length;

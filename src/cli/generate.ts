@@ -1,99 +1,116 @@
+import { readFile } from "node:fs/promises";
+import { type GenerationConfig, stream } from "../index.ts";
+import { defineCommand, exitCodes } from "./command.ts";
+import { generationConfigOf, generationOptions, inFlags } from "./generation-options.ts";
+import { unlessAborted } from "./interrupts.ts";
 import {
-  ArgumentError,
-  AutoModelForCausalLM,
-  CharTokenizer,
-  CheckpointError,
-  fromGGUFTokenizer,
-  openGGUF,
-  Tokenizer,
-} from "../index.ts";
-import {
-  defaultsTo,
-  defineCommand,
-  flag,
-  integer,
-  interrupted,
-  number,
-  oneOf,
-  required,
-  text,
-} from "./command.ts";
+  type AnyTokenizer,
+  checkCharacters,
+  checkVocabulary,
+  loadGenerativeModel,
+  loadTokenizer,
+  modelOptions,
+} from "./model-folder.ts";
+import { flag, text } from "./options.ts";
+import { readStdin } from "./stdin.ts";
+import { asUsage, UsageError, usageErrorOf } from "./usage-error.ts";
 
-interface Drawing {
-  temperature: number;
-  topK: number;
-  topP: number;
-  seed: number;
+type Model = Awaited<ReturnType<typeof loadGenerativeModel>>;
+type Config = GenerationConfig & { seed: number };
+
+interface Written {
+  texts: string[];
+  /** Generated, those of all texts. */
+  tokens: number;
 }
 
-/** How to generate: by drawing, or at temperature 0 greedily. */
-export const drawing = ({ temperature, topK, topP, seed }: Drawing) =>
-  temperature === 0 ? {} : { doSample: true, temperature, topK, topP, seed };
-
-/** Of characters, as trainformer train saves it, or any of Hugging Face's kinds. */
-async function loadTokenizer(location: string): Promise<CharTokenizer | Tokenizer> {
-  if (location.endsWith(".gguf")) {
-    return Tokenizer.fromJSON(fromGGUFTokenizer(await openGGUF(location)).tokenizer);
+/** The prompt: what was given, or a file, or what comes through a pipe. */
+async function readPrompt(prompt: string | undefined, file: string | undefined): Promise<string> {
+  if (prompt !== undefined && file !== undefined) {
+    throw new UsageError("--prompt excludes --prompt-file; got both");
   }
-  return CharTokenizer.load(location).catch(() => Tokenizer.fromPretrained(location));
+  if (prompt !== undefined) return prompt;
+  if (file === undefined && process.stdin.isTTY) throw new UsageError("--prompt is required");
+  if (file !== undefined && file !== "-") return readFile(file, "utf8");
+  return readStdin();
 }
 
-function checkCharacters(prompt: string, { vocabulary }: CharTokenizer, folder: string): void {
-  const foreign = [...new Set(prompt)].filter((character) => !vocabulary.includes(character));
-  if (foreign.length === 0) return;
-  const list = foreign.map((character) => JSON.stringify(character)).join(", ");
-  throw new ArgumentError(`--prompt must have characters of the vocabulary of ${folder} only; got ${list}`);
+/** Writes the text as it is generated. */
+async function streamed(
+  model: Model,
+  tokenizer: AnyTokenizer,
+  prompt: string,
+  config: Config,
+  signal: AbortSignal,
+): Promise<Written> {
+  const written: Written = { texts: [""], tokens: 0 };
+  const count = () => void written.tokens++;
+  const options = { ...config, tokenizer, signal, logitsProcessors: [count] };
+  const pieces = asUsage(() => stream(model, prompt, options), inFlags);
+  if (!model.isEncoderDecoder) process.stdout.write(prompt);
+  await unlessAborted(signal, async () => {
+    for await (const piece of pieces) {
+      process.stdout.write(piece);
+      written.texts[0] += piece;
+    }
+  });
+  process.stdout.write("\n");
+  return written;
+}
+
+/** Writes the texts when all are complete: beams change their minds until the end. */
+async function atOnce(
+  model: Model,
+  tokenizer: AnyTokenizer,
+  prompt: string,
+  config: Config,
+  signal: AbortSignal,
+): Promise<Written> {
+  const generating = model.generate(prompt, { ...config, tokenizer, signal });
+  const { texts, sequences } = await generating.catch((error) => {
+    throw usageErrorOf(error, inFlags);
+  });
+  const start = model.isEncoderDecoder ? 1 : tokenizer.encode(prompt).length;
+  const shown = model.isEncoderDecoder ? texts : texts.map((each) => prompt + each);
+  process.stdout.write(`${shown.join("\n")}\n`);
+  return { texts, tokens: sequences.reduce((sum, { length }) => sum + length - start, 0) };
 }
 
 export const command = defineCommand({
   usage: '--model FOLDER --prompt "TEXT" [options]',
+  notes:
+    "Encoder–decoder models write what they make of the prompt, others go on from it. Options that are not given are " +
+    "those of the model's generation_config.json. Ctrl-C ends the text with the token that is being computed.",
   options: {
-    model: defaultsTo(
-      "run",
-      text("FOLDER", "what trainformer train or Hugging Face has saved, or a GGUF file"),
-    ),
-    prompt: required(text("TEXT", "the beginning of the text")),
-    tokens: defaultsTo(200, integer(0, "how many to draw")),
-    temperature: defaultsTo(0.8, number(0, "below 1 sharpens, above 1 flattens, 0 takes the likeliest")),
-    topK: defaultsTo(40, integer(0, "draws among the k likeliest; 0: among all")),
-    topP: defaultsTo(1, number(0, "draws among the likeliest that together have this probability", 1)),
-    seed: defaultsTo(0, integer(0, "the same seed draws the same text")),
-    device: defaultsTo("cpu", oneOf(["cpu", "cuda"], "that computes")),
+    ...modelOptions,
+    prompt: text("TEXT", "the beginning of the text, or what is to be translated (default: stdin)"),
+    promptFile: text("FILE", 'the same from a file; "-" is stdin'),
+    ...generationOptions,
     json: flag("prints one JSON object as the last line of stdout"),
   },
-  async run({ model: folder, prompt, tokens, device, json, ...sampling }, signal) {
-    const model = (await AutoModelForCausalLM.fromPretrained(folder)).to(device);
+  async run({ model: folder, prompt: given, promptFile, device, dtype, json, ...options }, signal) {
+    const prompt = await readPrompt(given, promptFile);
+    const model = await loadGenerativeModel(folder, { device, dtype });
     const tokenizer = await loadTokenizer(folder);
-    if (tokenizer.size > model.config.vocabSize) {
-      const sizes = `${tokenizer.size} tokens, the model ${model.config.vocabSize}`;
-      throw new CheckpointError(`${folder}: tokenizer.json has ${sizes}`);
-    }
-    if (prompt === "") throw new ArgumentError("--prompt must have at least one character");
-    if (tokenizer instanceof CharTokenizer) checkCharacters(prompt, tokenizer, folder);
+    checkVocabulary(folder, tokenizer, model.config.vocabSize);
+    if (prompt === "") throw new UsageError("--prompt must have at least one character");
+    checkCharacters("--prompt", prompt, tokenizer, folder);
+    const promptLength = model.isEncoderDecoder ? 1 : tokenizer.encode(prompt).length;
+    const config = generationConfigOf(options, model, tokenizer, promptLength);
+    signal.throwIfAborted();
+
     const start_ms = performance.now();
-    let generated = "";
-    let count = 0;
-    process.stdout.write(prompt);
-    try {
-      for await (const piece of model.stream(prompt, {
-        tokenizer,
-        maxNewTokens: tokens,
-        signal,
-        ...drawing(sampling),
-      })) {
-        process.stdout.write(piece);
-        generated += piece;
-        count++;
-      }
-    } catch (error) {
-      if (error !== signal.reason) throw error;
-    }
-    process.stdout.write("\n");
+    const beams = config.numBeams ?? model.generationConfig.numBeams ?? 1;
+    const sequences = config.numReturnSequences ?? model.generationConfig.numReturnSequences ?? 1;
+    const isStreamed = beams === 1 && sequences === 1;
+    const write = isStreamed ? streamed : atOnce;
+    const { texts, tokens } = await write(model, tokenizer, prompt, config, signal);
     const seconds = (performance.now() - start_ms) / 1000;
     if (json) {
-      const result = { prompt, text: generated, tokens: count, seconds, tokensPerSecond: count / seconds };
+      const speed = { tokens, seconds, tokensPerSecond: tokens / seconds };
+      const result = { prompt, text: texts[0]!, ...(texts.length > 1 && { texts }), ...speed };
       console.log(JSON.stringify({ ...result, interrupted: signal.aborted }));
     }
-    return signal.aborted ? interrupted : 0;
+    return signal.aborted ? exitCodes.interrupted : exitCodes.done;
   },
 });

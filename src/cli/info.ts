@@ -1,11 +1,16 @@
 import os from "node:os";
+import path from "node:path";
 import { deviceNumber } from "../device.ts";
-import { info as native } from "../native.ts";
-import { columns, defineCommand, flag } from "./command.ts";
+import { multipliesBf16, info as native } from "../native.ts";
+import { defineCommand, exitCodes } from "./command.ts";
+import { columns } from "./help.ts";
+import { flag } from "./options.ts";
 import { version } from "./version.ts";
 
 interface Report {
   header: { glibcVersionRuntime?: string };
+  /** Files of native code that the process has loaded. */
+  sharedObjects: readonly string[];
 }
 
 /** A GPU as `info` tells of it, or why there is none. */
@@ -49,50 +54,72 @@ function describe({
   memory,
   emulated,
 }: DeviceReport): string {
-  if (reason !== undefined) return reason;
+  if (reason !== undefined) return `none: ${reason.replace(/^device "cuda": /, "")}`;
   if (model === undefined) return name;
   const size = `${gigabytes(memory!.totalBytes)}, ${gigabytes(memory!.freeBytes)} free`;
-  return `${name}: ${model}${emulated ? " (emulated)" : ""}, compute capability ${computeCapability}, CUDA ${driver}, ${size}`;
+  return `${model}${emulated ? " (emulated)" : ""}, compute capability ${computeCapability}, CUDA ${driver}, ${size}`;
 }
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+/** The addon, and the CUDA module if it could be loaded. */
+function binariesOf({ sharedObjects }: Report): string[] {
+  const loaded = sharedObjects.filter((file) => /(\.node|trainformer_cuda[^/\\]*\.(so|dll))$/.test(file));
+  return [...new Set(loaded)].map((file) => {
+    const relative = path.relative("", file);
+    return relative.startsWith("..") ? file : relative;
+  });
+}
 
 export const command = defineCommand({
   usage: "[--json]",
   options: { json: flag("prints one JSON object") },
   async run({ json }) {
     const { isa, isas, threads, cores } = native();
-    const { header } = process.report.getReport() as unknown as Report;
+    const cuda = cudaReport();
+    const limit = process.constrainedMemory(); // 0 where nobody knows
+    const report = process.report.getReport() as unknown as Report;
     const facts = {
       version,
+      binaries: binariesOf(report),
       node: process.version,
+      v8: process.versions.v8,
       platform: process.platform,
       arch: process.arch,
-      glibc: header.glibcVersionRuntime ?? null,
+      glibc: report.header.glibcVersionRuntime ?? null,
       cpu: os.cpus()[0]?.model.trim() ?? null,
       cores,
       threads,
       isa,
       isas: isas.filter(({ supported }) => supported).map(({ name }) => name),
-      memory: { totalBytes: os.totalmem(), freeBytes: os.freemem() },
-      devices: [{ name: "cpu", available: true }, cudaReport()] satisfies DeviceReport[],
+      multipliesBf16: multipliesBf16(),
+      memory: {
+        totalBytes: os.totalmem(),
+        freeBytes: os.freemem(),
+        ...(limit > 0 && limit < os.totalmem() && { limitBytes: limit }),
+      },
+      devices: [{ name: "cpu", available: true }, cuda] satisfies DeviceReport[],
     };
     if (json) {
       console.log(JSON.stringify(facts));
-      return 0;
+      return exitCodes.done;
     }
+    const { totalBytes, freeBytes, limitBytes } = facts.memory;
+    const ours = limitBytes === undefined ? "" : `, of which ${gigabytes(limitBytes)} for this process`;
     const system = `${facts.platform} ${facts.arch}${facts.glibc ? `, glibc ${facts.glibc}` : ""}`;
     console.log(
       columns([
         ["trainformer", version],
+        ["binary", facts.binaries.join(", ")],
         ["node", `${facts.node}, ${system}`],
         ["cpu", `${facts.cpu ?? "unknown"}, ${cores} cores`],
         ["threads", String(threads)],
         ["isa", `${isa} (available: ${facts.isas.join(", ")})`],
-        ["memory", `${gigabytes(facts.memory.totalBytes)}, ${gigabytes(facts.memory.freeBytes)} free`],
-        ["devices", facts.devices.map(describe).join("; ")],
+        ["bf16", facts.multipliesBf16 ? "multiplied as such" : "multiplied as f32: no faster"],
+        ["memory", `${gigabytes(totalBytes)}, ${gigabytes(freeBytes)} free${ours}`],
+        ["cuda", describe(cuda)],
       ]),
     );
-    return 0;
+    return exitCodes.done;
   },
 });

@@ -54,12 +54,14 @@ export class Prefix {
  *     const answers = await generate(model, questions.map((q) => instructions + q), { tokenizer, prefix });
  *
  * @param start token ids, or text with a tokenizer
+ * @param options.prefix of the same model, to go on from: what `start` shares with it is not processed again. It stays
+ *   as it is
  * @throws ArgumentError on a model that can't: an encoder–decoder, or one whose state can't be forked
  */
 export async function processPrefix(
   model: GenerativeModel,
   start: string | ArrayLike<number>,
-  options: { tokenizer?: GenerationTokenizer; signal?: AbortSignal } = {},
+  options: { tokenizer?: GenerationTokenizer; signal?: AbortSignal; prefix?: Prefix } = {},
 ): Promise<Prefix> {
   if (model.isEncoderDecoder) {
     throw new ArgumentError("processPrefix: model must be decoder-only; got an encoder–decoder");
@@ -70,12 +72,18 @@ export async function processPrefix(
   if (ids.length === 0 || ids.length > contextLength) {
     throw new ArgumentError(`processPrefix: start must have 1 to ${contextLength} tokens; got ${ids.length}`);
   }
-  const state = model.startDecoding({ batchSize: 1, capacity: ids.length });
+  const { prefix } = options;
+  if (prefix !== undefined && prefix.model !== model) {
+    throw new ArgumentError("processPrefix: prefix must be of this model; got one of another");
+  }
+  const shared = prefix?.sharedLength([{ ids }]) ?? 0;
+  const rows = { batchSize: 1, capacity: ids.length };
+  const state = shared > 0 ? prefix!.fork({ ...rows, length: shared }) : model.startDecoding(rows);
   try {
     if (state.fork === undefined) {
       throw new ArgumentError("processPrefix: model must have a state with fork(); got one without");
     }
-    await state.next([ids]);
+    await state.next([ids.subarray(shared)]);
     options.signal?.throwIfAborted();
   } catch (error) {
     state.dispose();

@@ -12,12 +12,13 @@
  *   --json      one line of JSON at the end of the output
  *
  * Kernels are timed in synchronous mode, where each call returns when its kernel has run; JavaScript by leaving them out.
- * The whole step is timed as it runs otherwise, with JavaScript beside the kernels. Rates count the operations of products and attention, and else each element
- * of each argument once (twice if it is added to). A ᵀ marks a transposed view.
+ * The whole step is timed as it runs otherwise, with JavaScript beside the kernels. Rates count what src/profile/work.ts does.
  */
 import "./recorder.ts";
 import { parseArgs } from "node:util";
-import { configure, info, type Kernel, kernels } from "../src/native.ts";
+import { configure, info, kernels } from "../src/native.ts";
+import { argumentsOf } from "../src/profile/calls.ts";
+import { bytesOf, flopsOf, showShapes } from "../src/profile/work.ts";
 import { clocks, median } from "./measure.ts";
 import { makeTraining, modelSizes } from "./models.ts";
 import { type RecordedCall, recordCalls, withoutKernels } from "./recorder.ts";
@@ -39,40 +40,6 @@ const javaScriptSteps = 200; // until all is compiled
 const now = clocks[values.clock === "cpu" ? "cpu" : "wall"];
 const byId = [...kernels.values()];
 
-interface Argument {
-  kind: string;
-  shape: number[];
-  strides: number[];
-}
-
-/** The tensors and the numbers among the words of a call. */
-function argumentsOf(
-  kernel: Kernel,
-  words: Float64Array,
-): { tensors: Argument[]; numbers: Map<string, number> } {
-  const tensors: Argument[] = [];
-  const numbers = new Map<string, number>();
-  let at = 0;
-  for (const { name, kind, rank } of kernel.parameters) {
-    if (kind === "number") numbers.set(name, words[at++]!);
-    else if (words[at] === -1) at++;
-    else {
-      const sizes = [...words.subarray(at + 2, at + 2 + 2 * rank)];
-      tensors.push({ kind, shape: sizes.slice(0, rank), strides: sizes.slice(rank) });
-      at += 2 + 2 * rank;
-    }
-  }
-  return { tensors, numbers };
-}
-
-const product = (numbers: readonly number[]): number => numbers.reduce((a, b) => a * b, 1);
-
-function describe({ shape, strides }: Argument): string {
-  const isTransposed = shape.length > 1 && strides.at(-1) !== 1 && strides.at(-2) === 1;
-  const sizes = shape.filter((n, axis) => n !== 1 || axis === shape.length - 1);
-  return `[${sizes.join(" ")}]${isTransposed ? "ᵀ" : ""}`;
-}
-
 interface Total {
   name: string;
   shapes: string;
@@ -83,29 +50,22 @@ interface Total {
   bytes: number;
 }
 
-/** Floating-point operations of matrix products and of attention; 0 for other kernels, which are bound by traffic. */
-function flopsOf(name: string, tensors: readonly Argument[], numbers: ReadonlyMap<string, number>): number {
-  if (name.startsWith("matmul")) return 2 * product(tensors[0]!.shape) * tensors.at(-1)!.shape.at(-1)!; // y [B, M, N]
-  const [q, k] = name === "attention_forward" ? tensors : tensors.slice(1);
-  if (!name.startsWith("attention")) return 0;
-  const [S, reach] = [k!.shape[1]!, numbers.get("window") || Infinity];
-  const keys = numbers.get("causal") ? Math.min(S / 2, reach) : Math.min(S, 2 * reach - 1); // of a query, on average
-  return (name === "attention_forward" ? 2 : 5) * 2 * product(q!.shape) * keys;
-}
-
 /** Adds a call to its row. */
-function tally(totals: Map<string, Total>, { kernel: id, words, ms }: RecordedCall, step: number): void {
+function tally(
+  totals: Map<string, Total>,
+  { kernel: id, dtype, words, ms }: RecordedCall,
+  step: number,
+): void {
   const kernel = byId[id]!;
-  const { tensors, numbers } = argumentsOf(kernel, words);
-  const inputs = tensors.filter(({ kind }) => kind !== "out");
-  const shapes = (inputs.length > 0 ? inputs : tensors).map(describe).join(" ");
+  const args = argumentsOf(kernel, words, dtype === 1 ? "bf16" : "f32");
+  const shapes = showShapes(args);
   const key = values.shapes ? `${kernel.name} ${shapes}` : kernel.name;
   const total = totals.get(key) ?? { name: kernel.name, shapes, calls: 0, ms: [], flops: 0, bytes: 0 };
   totals.set(key, total);
   total.calls++;
   total.ms[step] = (total.ms[step] ?? 0) + ms;
-  total.flops += flopsOf(kernel.name, tensors, numbers);
-  for (const { shape, kind } of tensors) total.bytes += (kind === "acc" ? 8 : 4) * product(shape);
+  total.flops += flopsOf(kernel.name, args);
+  total.bytes += bytesOf(kernel.name, args);
 }
 
 const size = modelSizes[values.model];
@@ -143,7 +103,7 @@ const found = [...totals.values()]
     const time = median(ms);
     const amount = (flops || bytes) / steps;
     const unit = flops > 0 ? "GFLOP/s" : "GB/s";
-    const rate = rest.name.startsWith("embedding") ? undefined : amount / time / 1e6; // which rows, it does not say
+    const rate = amount / time / 1e6;
     return { ...rest, calls: calls / steps, ms: time, rate, unit };
   })
   .sort((a, b) => b.ms - a.ms);
@@ -159,7 +119,7 @@ const rows = [
     ms,
     percent(ms / whole),
     rate,
-    rate === undefined ? "" : unit,
+    unit,
   ]),
   ["JavaScript", ...(values.shapes ? [""] : []), "", javaScript, percent(javaScript / whole)],
   ["step", ...(values.shapes ? [""] : []), String(calls), whole, "100 %"],

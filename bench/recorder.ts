@@ -3,9 +3,10 @@
  */
 import { createRequire } from "node:module";
 
-/** One call: the kernel's number, the words that describe its arguments, and what it took in milliseconds. */
+/** One call: the numbers of the kernel and of its dtype, the words that describe its arguments, and its milliseconds. */
 export interface RecordedCall {
   readonly kernel: number;
+  readonly dtype: number;
   readonly words: Float64Array;
   readonly ms: number;
 }
@@ -30,7 +31,7 @@ function call(kernel: number, dtype: number, count: number): void {
   const given = words.slice(0, count);
   const start = clock();
   addon.call!(kernel, dtype, count);
-  calls.push({ kernel, words: given, ms: clock() - start });
+  calls.push({ kernel, dtype, words: given, ms: clock() - start });
 }
 
 const functions = Object.getOwnPropertyNames(addon).map(

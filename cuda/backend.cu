@@ -8,6 +8,7 @@
 #include "context.h"
 #include "staging.h"
 #include "step_graph.h"
+#include "timing.h"
 #include "try.h"
 
 namespace cuda_f32 {
@@ -22,6 +23,7 @@ struct DeviceSession {
   cuda::Context context;
   cuda::Staging staging;
   cuda::StepGraph step;
+  cuda::Timing timing;
   bool uses_graphs = false;
   std::string message;
 
@@ -115,6 +117,12 @@ const char* write(DeviceSession* session, void* to, const void* from, Index byte
 const char* read(DeviceSession* session, void* to, const void* from, Index bytes) {
   return within(session, [&] { return session->read(to, from, std::size_t(bytes)); });
 }
+const char* note_time(DeviceSession* session, double* when) {
+  return within(session, [&]() -> std::string {
+    if (session->step.is_recording()) return "the kernels of a step that is recorded as a graph cannot be timed";
+    return session->timing.note(when, session->context.stream);
+  });
+}
 const char* finish(DeviceSession* session, DeviceFault* fault) {
   return within(session, [&] { return session->finish(fault); });
 }
@@ -179,6 +187,7 @@ std::string DeviceSession::finish(DeviceFault* fault) {
   TRY(end_step());
   cuda::Fault found;
   TRY(staging.read(&found, context.fault, sizeof found, context.stream));
+  TRY(timing.resolve());
   if (!found.raised) return "";
   *fault = {1, found.position, found.value, found.limit};
   return rt::fill(context.fault, 0, sizeof found, context.stream);
@@ -214,6 +223,7 @@ extern "C" __attribute__((visibility("default"))) const DeviceModule* trainforme
       read,
       begin_step,
       end_step,
+      note_time,
       steps,
       finish,
   };

@@ -91,6 +91,10 @@ inline std::string fill(void* data, int byte, std::size_t bytes, Stream stream) 
 
 inline std::string create(Stream* stream) { return check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking)); }
 inline std::string create(Event* event) { return check(cudaEventCreateWithFlags(event, cudaEventDisableTiming)); }
+// One whose time can be asked for.
+inline std::string create_timed(Event* event) { return check(cudaEventCreate(event)); }
+// Between two such events, both done.
+inline std::string elapsed_ms(float* ms, Event from, Event to) { return check(cudaEventElapsedTime(ms, from, to)); }
 inline void destroy(Stream stream) { cudaStreamDestroy(stream); }
 inline void destroy(Event event) { cudaEventDestroy(event); }
 inline std::string record(Event event, Stream stream) { return check(cudaEventRecord(event, stream)); }

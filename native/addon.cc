@@ -1,6 +1,7 @@
 // The border to JavaScript: a handful of functions on integer handles. No op is named here.
 #include <napi.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -40,6 +41,8 @@ class Addon : public Napi::Addon<Addon> {
                              InstanceMethod("step", &Addon::step),
                              InstanceMethod("call", &Addon::call),
                              InstanceMethod("map", &Addon::map),
+                             InstanceMethod("resetPeak", &Addon::reset_peak),
+                             InstanceMethod("record", &Addon::record),
                          });
     exports.Set("text", text_exports(env));
     const auto complete = [](napi_env listening, napi_value, void* context, void* ticket) {
@@ -182,11 +185,11 @@ class Addon : public Napi::Addon<Addon> {
     return result;
   }
 
-  // open(path, index): the number of a device of the module at `path`
+  // open(path, index): the number of a device of the module at `path`; open(): of one without elements
   Napi::Value open(const Napi::CallbackInfo& info) {
     return guarded(info, [&](Napi::Env env) {
-      if (info.Length() < 1 || !info[0].IsString())
-        throw EngineError("ERR_ARGUMENT", "path must be a string");
+      if (info.Length() == 0) return Napi::Number::New(env, engine_->open_imagined());
+      if (!info[0].IsString()) throw EngineError("ERR_ARGUMENT", "path must be a string");
       const std::string path = info[0].As<Napi::String>();
       return Napi::Number::New(env, engine_->open_device(path, number(info, 1, "index")));
     });
@@ -380,6 +383,37 @@ class Addon : public Napi::Addon<Addon> {
         return env.Undefined();
       mapping.release();
       return Napi::Value(env, buffer);
+    });
+  }
+
+  Napi::Value reset_peak(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) {
+      engine_->reset_peak(number(info, 0, "device"));
+      return env.Undefined();
+    });
+  }
+
+  // record(true): what is enqueued from here on is recorded; gives the time, in milliseconds.
+  // record(false): ends that, waits for it, and gives { calls, times, leftOut }: for each call the fields of
+  // Recorder::Field, then its words (those of call(), or the number of bytes); its start and its end.
+  Napi::Value record(const Napi::CallbackInfo& info) {
+    return guarded(info, [&](Napi::Env env) -> Napi::Value {
+      if (info.Length() > 0 && info[0].ToBoolean()) {
+        engine_->begin_recording();
+        return Napi::Number::New(env, clock_ms());
+      }
+      const Recorder& recorder = engine_->end_recording();
+      Napi::Float64Array calls = Napi::Float64Array::New(env, recorder.calls().size());
+      std::copy(recorder.calls().begin(), recorder.calls().end(), calls.Data());
+      Napi::Float64Array times = Napi::Float64Array::New(env, 2 * recorder.times().size());
+      double* time = times.Data();
+      for (const RunTimes& each : recorder.times()) *time++ = each.start, *time++ = each.end;
+      Napi::Object result = Napi::Object::New(env);
+      result["calls"] = calls;
+      result["times"] = times;
+      result["leftOut"] = double(recorder.left_out());
+      engine_->forget_recording();
+      return result;
     });
   }
 

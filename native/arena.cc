@@ -54,9 +54,26 @@ class HostMemory : public MemorySource {
 #endif
 };
 
+class ImaginedMemory : public MemorySource {
+ public:
+  std::size_t limit() const override { return kLimit; }
+  char* map(std::size_t bytes) override {
+    if (bytes > kLimit - next_) return nullptr;
+    char* data = reinterpret_cast<char*>(next_);
+    next_ += (bytes + kHugePage - 1) / kHugePage * kHugePage;
+    return data;
+  }
+  void unmap(char*, std::size_t) override {}
+
+ private:
+  static constexpr std::size_t kLimit = std::size_t{1} << 62;
+  std::size_t next_ = kHugePage;
+};
+
 }  // namespace
 
 std::unique_ptr<MemorySource> host_memory() { return std::make_unique<HostMemory>(); }
+std::unique_ptr<MemorySource> imagined_memory() { return std::make_unique<ImaginedMemory>(); }
 
 Arena::~Arena() {
   for (const Block& b : slabs_) source_->unmap(b.data, b.bytes);
@@ -107,7 +124,7 @@ Block Arena::carve(std::size_t bytes) {
   if (std::size_t(slab_end_ - slab_top_) < bytes) {
     const Block slab = map(kSlab);
     if (!slab.data) return {nullptr, 0};
-    large_.pop_back();  // slabs are never given back
+    large_.pop_back();  // slabs are given back all together
     slabs_.push_back(slab);
     slab_top_ = slab.data, slab_end_ = slab.data + slab.bytes;
   }
@@ -141,4 +158,12 @@ void Arena::trim() {
     return true;
   });
   large_.erase(kept, large_.end());
+  if (usage_.live > 0) return;
+  for (const Block& slab : slabs_) {
+    usage_.reserved -= slab.bytes;
+    source_->unmap(slab.data, slab.bytes);
+  }
+  slabs_.clear();
+  free_.clear();
+  slab_top_ = slab_end_ = nullptr;
 }

@@ -30,6 +30,8 @@ class MemorySource {
   virtual std::size_t limit() const = 0;  // bytes that the device has
 };
 std::unique_ptr<MemorySource> host_memory();
+// Addresses without memory behind them: to count what would be needed.
+std::unique_ptr<MemorySource> imagined_memory();
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kCachesHostMemory = false;
 #else
@@ -46,9 +48,12 @@ class Arena {
   // 64-byte aligned, uninitialised. data == nullptr when the device has no such amount.
   Block allocate(std::size_t bytes);
   void release(Block block);
-  // Gives free large blocks back to the system. Nothing enqueued may still use them.
+  // Gives free large blocks back to the system; the small ones when all are free. Nothing enqueued may still
+  // use them.
   void trim();
   const ArenaUsage& usage() const { return usage_; }
+  // From here on the peak is what is live now, or more.
+  void reset_peak() { usage_.peak = usage_.live; }
 
  private:
   Block take_cached(std::size_t size_class);

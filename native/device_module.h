@@ -57,10 +57,13 @@ struct DeviceModule {
   // The work between them is one step, which may be replayed as a graph.
   const char* (*begin_step)(DeviceSession* session);
   const char* (*end_step)(DeviceSession* session);
+  // Sets *when to the time at which the work so far is done, in milliseconds of the clock of recorder.h; the
+  // next finish() does so at the latest.
+  const char* (*note_time)(DeviceSession* session, double* when);
   void (*steps)(DeviceSession* session, DeviceSteps* steps);
   // Waits for everything; tells and forgets the first fault.
   const char* (*finish)(DeviceSession* session, DeviceFault* fault);
 };
 
-constexpr int kDeviceModuleVersion = 1;
+constexpr int kDeviceModuleVersion = 2;
 using DeviceModuleFunction = const DeviceModule* (*)();

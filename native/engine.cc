@@ -25,6 +25,8 @@ Dtype checked_dtype(double dtype) {
   return Dtype(int(dtype));
 }
 
+const char kNoElements[] = "the tensor is on a device that has no elements: shapes only";
+
 const char* name_of(Dtype dtype) {
   static const char* const names[kDtypes] = {"f32", "bf16", "i32"};
   return names[int(dtype)];
@@ -33,6 +35,7 @@ const char* name_of(Dtype dtype) {
 }  // namespace
 
 void Device::finish() {
+  if (imagined) return;
   Command& command = queue.next();
   command.kind = Command::kNotify;
   command.ticket = 0;
@@ -87,8 +90,18 @@ int Engine::open_device(const std::string& path, double index) {
   return int(devices_.size()) - 1;
 }
 
+int Engine::open_imagined() {
+  for (std::size_t i = 0; i < devices_.size(); ++i)
+    if (devices_[i]->imagined) return int(i);
+  sessions_.emplace_back(nullptr, [](DeviceSession*) {});
+  devices_.push_back(std::make_unique<Device>(imagined_memory(), true, host_executor(), on_ticket_));
+  devices_.back()->imagined = true;
+  return int(devices_.size()) - 1;
+}
+
 void Engine::mark_step(double number, bool begins) {
   Device& where = device(number);
+  if (where.imagined) return;
   Command& command = where.queue.next();
   command.kind = begins ? Command::kBeginStep : Command::kEndStep;
   where.queue.submit();
@@ -104,8 +117,41 @@ void Engine::configure_device(double number, const char* name, double value) {
 
 DeviceSteps Engine::steps(std::size_t number) const {
   DeviceSteps steps{};
-  if (number > 0) devices_[number]->module->steps(sessions_[number - 1].get(), &steps);
+  if (devices_[number]->module) devices_[number]->module->steps(sessions_[number - 1].get(), &steps);
   return steps;
+}
+
+void Engine::reset_peak(double number) {
+  Device& where = device(number);
+  if (where.imagined) where.trim();  // so that the sizes of what went before do not count
+  where.arena.reset_peak();
+}
+
+// ---- recording
+
+void Engine::begin_recording() {
+  if (recorder_.is_on()) throw EngineError("ERR_ARGUMENT", "calls are recorded already");
+  for (const auto& each : devices_) each->finish();
+  recorder_.begin();
+}
+
+const Recorder& Engine::end_recording() {
+  recorder_.end();
+  for (const auto& each : devices_) each->finish();
+  return recorder_;
+}
+
+void Engine::submit(Command& command, Device& where, double taken_ms, const double* words, std::size_t count,
+                    double kernel, double real) {
+  if (recorder_.is_on()) {
+    const auto number = std::find_if(devices_.begin(), devices_.end(),
+                                     [&](const auto& each) { return each.get() == &where; }) -
+                        devices_.begin();
+    command.times = recorder_.add({double(command.kind), double(number), kernel, real, taken_ms, clock_ms(),
+                                   double(where.arena.usage().live), double(count)},
+                                  words);
+  }
+  where.queue.submit();
 }
 
 void Engine::set_synchronous(bool on) {
@@ -182,12 +228,14 @@ std::int64_t Engine::allocate(double dtype_number, double length, double device_
                                      (where.module ? std::string(" on ") + where.facts.name : "") + "; " +
                                      text(double(where.arena.usage().live)) + " are in use by tensors");
   storage->data = storage->block.data;
-  if (poison_) {
+  if (poison_ && !where.imagined) {
+    const double taken = now_if_recording();
     Command& command = where.queue.next();
     command.kind = Command::kFill;
     command.to = storage->data;
     command.bytes = bytes;
-    where.queue.submit();
+    const double words[] = {double(bytes)};
+    submit(command, where, taken, words, 1);
   }
   return insert(std::move(storage));
 }
@@ -198,7 +246,9 @@ std::int64_t Engine::adopt(Dtype dtype, void* data, Index length, Loan loan) {
   storage->device = &host();
   storage->dtype = dtype;
   storage->length = length;
-  storage->data = static_cast<char*>(data);
+  // Of an empty array it may be null, which kernels take for an argument that was left out.
+  alignas(64) static char nothing[64];
+  storage->data = data ? static_cast<char*>(data) : nothing;
   storage->loan = std::move(loan);
   return insert(std::move(storage));
 }
@@ -240,6 +290,7 @@ char* Engine::find_range(const char* what, Storage& storage, double offset, doub
 
 Engine::Range Engine::pin(double handle, double offset, double length) {
   Storage& storage = find_usable(handle, "read");
+  if (storage.device->imagined) throw EngineError("ERR_DEVICE", kNoElements);
   char* data = find_range("read", storage, offset, length);
   ++storage.references;
   return {&storage, data, std::size_t(Index(length) * kBytesPerElement[int(storage.dtype)])};
@@ -252,17 +303,18 @@ void Engine::write(double handle, double offset, Dtype dtype, const void* data, 
                                        name_of(dtype));
   char* to = find_range("write", storage, offset, double(length));
   const std::size_t bytes = std::size_t(length * kBytesPerElement[int(dtype)]);
-  if (bytes == 0) return;
+  if (bytes == 0 || storage.device->imagined) return;
+  const double taken = now_if_recording();
   char* staged = static_cast<char*>(std::malloc(bytes));
   if (!staged) throw EngineError("ERR_OOM", "write: no memory for " + text(double(bytes)) + " bytes");
   std::memcpy(staged, data, bytes);
-  Queue& queue = storage.device->queue;
-  Command& command = queue.next();
+  Command& command = storage.device->queue.next();
   command.kind = Command::kWrite;
   command.to = to;
   command.from = staged;
   command.bytes = bytes;
-  queue.submit();
+  const double words[] = {double(bytes)};
+  submit(command, *storage.device, taken, words, 1);
 }
 
 void Engine::copy(double from, double from_offset, double to, double to_offset, double length) {
@@ -274,31 +326,34 @@ void Engine::copy(double from, double from_offset, double to, double to_offset, 
   char* read = find_range("copy", source, from_offset, length);
   char* written = find_range("copy", target, to_offset, length);
   const std::size_t bytes = std::size_t(Index(length) * kBytesPerElement[int(source.dtype)]);
-  if (bytes == 0) return;
+  if (source.device->imagined) throw EngineError("ERR_DEVICE", kNoElements);
+  if (bytes == 0 || target.device->imagined) return;
   auto parcel = std::make_shared<Parcel>(bytes);
   if (!parcel->data) throw EngineError("ERR_OOM", "copy: no memory for " + text(double(bytes)) + " bytes");
-  const auto enqueue = [&](Queue& queue, Command::Kind kind) {
-    Command& command = queue.next();
+  const auto enqueue = [&](Device& where, Command::Kind kind) {
+    const double taken = now_if_recording(), words[] = {double(bytes)};
+    Command& command = where.queue.next();
     command.kind = kind;
     command.from = read;
     command.to = written;
     command.bytes = bytes;
     command.parcel = parcel;
-    queue.submit();
+    submit(command, where, taken, words, 1);
   };
-  enqueue(source.device->queue, Command::kSend);
-  enqueue(target.device->queue, Command::kReceive);
+  enqueue(*source.device, Command::kSend);
+  enqueue(*target.device, Command::kReceive);
 }
 
 void Engine::notify(std::uint64_t ticket, const Range& range, void* to) {
-  Queue& queue = range.storage->device->queue;
-  Command& command = queue.next();
+  Device& where = *range.storage->device;
+  const double taken = now_if_recording(), words[] = {to ? double(range.bytes) : 0.0};
+  Command& command = where.queue.next();
   command.kind = Command::kNotify;
   command.ticket = ticket;
   command.to = static_cast<char*>(to);
   command.from = to && range.bytes > 0 ? range.data : nullptr;
   command.bytes = range.bytes;
-  queue.submit();
+  submit(command, where, taken, words, 1);
 }
 
 void Engine::read_now(const Range& range, void* to) {
@@ -334,6 +389,8 @@ void Engine::select_isa(const std::string& name) {
 }
 
 void Engine::call(double kernel, double real_number, const double* words, std::size_t count) {
+  const double taken = now_if_recording();
+  const double* const given = words;
   const Dtype real = checked_dtype(real_number);
   if (real == Dtype::i32) throw EngineError("ERR_DTYPE", "kernels compute in f32 or bf16, not in i32");
   if (!is_count(kernel) || kernel >= double(signatures_.size()))
@@ -347,8 +404,7 @@ void Engine::call(double kernel, double real_number, const double* words, std::s
       where.module ? *(is_f32 ? where.module->f32 : where.module->bf16) : *(is_f32 ? isa_->f32 : isa_->bf16);
   const KernelEntry& entry = table.kernels[Index(kernel)];
 
-  Queue& queue = where.queue;
-  Command& command = queue.next();
+  Command& command = where.queue.next();
   command.kind = Command::kKernel;
   command.kernel = &entry;
   Index sizes[kMaxViews * kMaxRank];
@@ -372,7 +428,8 @@ void Engine::call(double kernel, double real_number, const double* words, std::s
     *scalar++ = number;
   }
   if (words != end) throw EngineError("ERR_ARGUMENT", std::string(entry.name) + ": too many arguments");
-  queue.submit();
+  if (where.imagined) return;
+  submit(command, where, taken, given, count, kernel, real_number);
 }
 
 void Engine::decode_view(const Parameter& parameter, const Signature& signature, Dtype real,

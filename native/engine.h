@@ -14,6 +14,7 @@
 #include "device_module.h"
 #include "executor.h"
 #include "queue.h"
+#include "recorder.h"
 #include "signature.h"
 
 // What JavaScript gets as an error with that code.
@@ -42,7 +43,8 @@ struct Device {
 
   const DeviceModule* module = nullptr;  // null: the processor
   DeviceFacts facts{};
-  int index = 0;  // among those of the module
+  int index = 0;          // among those of the module
+  bool imagined = false;  // tensors have shapes and sizes there, but no elements, and nothing is computed
   Arena arena;
   Queue queue;  // last: its thread ends before anything else goes
 };
@@ -65,6 +67,8 @@ class Engine {
 
   // The number of device `index` of the module at `path`, loaded if it is not yet.
   int open_device(const std::string& path, double index);
+  // The number of a device without elements.
+  int open_imagined();
   std::int64_t allocate(double dtype, double length, double device);
   std::int64_t adopt(Dtype dtype, void* data, Index length, Loan loan);
   void free(double handle);
@@ -93,6 +97,12 @@ class Engine {
   void mark_step(double device, bool begins);
   void configure_device(double device, const char* name, double value);
   DeviceSteps steps(std::size_t device) const;
+  // From here on the peak of a device is what is live there now, or more.
+  void reset_peak(double device);
+  // What is enqueued from here on is recorded, until end_recording(), which waits for it.
+  void begin_recording();
+  const Recorder& end_recording();
+  void forget_recording() { recorder_.forget(); }
 
   void select_isa(const std::string& name);
   const Isa& isa() const { return *isa_; }
@@ -120,6 +130,10 @@ class Engine {
   char* find_range(const char* what, Storage& storage, double offset, double length);
   std::int64_t insert(std::unique_ptr<Storage> storage);
   void reclaim();
+  // Puts a command on its queue; while that is asked for, with a record of it.
+  void submit(Command& command, Device& where, double taken_ms, const double* words, std::size_t count,
+              double kernel = -1, double real = -1);
+  double now_if_recording() const { return recorder_.is_on() ? clock_ms() : 0; }
   void decode_view(const Parameter& parameter, const Signature& signature, Dtype real, const char* kernel,
                    const Device& device, const double*& words, const double* end, View& view, Index* sizes);
 
@@ -128,6 +142,7 @@ class Engine {
   const Isa* isa_;
   bool poison_ = false;
   bool synchronous_ = false;
+  Recorder recorder_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::size_t tensors_ = 0;

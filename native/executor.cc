@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "recorder.h"
+
 namespace {
 
 class HostExecutor : public Executor {
@@ -12,6 +14,7 @@ class HostExecutor : public Executor {
   void fill(void* to, int byte, std::size_t bytes) override { std::memset(to, byte, bytes); }
   void write(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
   void read(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void note_time(double& when) override { when = clock_ms(); }
 };
 
 class DeviceExecutor : public Executor {
@@ -32,6 +35,7 @@ class DeviceExecutor : public Executor {
   }
   void begin_step() override { note(module_.begin_step(session_)); }
   void end_step() override { note(module_.end_step(session_)); }
+  void note_time(double& when) override { note(module_.note_time(session_, &when)); }
 
   void finish(KernelContext& context) override {
     DeviceFault fault{};

@@ -19,6 +19,8 @@ class Executor {
   virtual void read(void* to, const void* from, std::size_t bytes) = 0;
   virtual void begin_step() {}
   virtual void end_step() {}
+  // Sets `when` to the time at which all that came before is done: now, or when finish() returns.
+  virtual void note_time(double& when) = 0;
   // Waits until everything is done; leaves what went wrong in the queue's context.
   virtual void finish(KernelContext&) {}
 };

@@ -25,7 +25,9 @@ Command& Queue::next() {
     std::unique_lock lock(mutex_);
     progress_.wait(lock, [&] { return tail - head_.load(std::memory_order_acquire) < kCapacity / 2; });
   }
-  return ring_[tail % kCapacity];
+  Command& command = ring_[tail % kCapacity];
+  command.times = nullptr;
+  return command;
 }
 
 void Queue::submit() {
@@ -102,6 +104,14 @@ void Queue::serve() {
 }
 
 void Queue::run(Command& command) {
+  RunTimes* const times = command.times;
+  if (!times) return carry_out(command);
+  executor_->note_time(times->start);
+  carry_out(command);
+  executor_->note_time(times->end);
+}
+
+void Queue::carry_out(Command& command) {
   switch (command.kind) {
     case Command::kKernel:
       executor_->call(*command.kernel, command.views, command.scalars);

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "executor.h"
+#include "recorder.h"
 
 // Bytes on their way from one device to another: the queue of the first fills them in, that of the second
 // waits for it.
@@ -38,6 +39,7 @@ struct Command {
   std::size_t bytes;
   std::uint64_t ticket;  // kNotify: told to the listener when everything before it is done, unless 0
   std::shared_ptr<Parcel> parcel;  // kSend, kReceive
+  RunTimes* times;                 // if not null: to be noted
 };
 
 class Queue {
@@ -65,6 +67,7 @@ class Queue {
   static constexpr std::uint64_t kCapacity = 2048;
   void serve();
   void run(Command& command);
+  void carry_out(Command& command);
   void receive(Command& command);
 
   std::unique_ptr<Executor> executor_;

@@ -1,10 +1,13 @@
 import { ArgumentError } from "./errors.ts";
-import { configureDevice, openCuda } from "./native.ts";
+import { configureDevice, openCuda, openMeta } from "./native.ts";
 
-/** Where tensors live and are computed: `"cuda"` is the first GPU, `"cuda:1"` the second. */
-export type Device = "cpu" | "cuda" | `cuda:${number}`;
+/**
+ * Where tensors live and are computed: `"cuda"` is the first GPU, `"cuda:1"` the second. On `"meta"` they have shapes
+ * but no elements: nothing is computed, no memory is taken, and `memory("meta")` tells what would have been.
+ */
+export type Device = "cpu" | "cuda" | `cuda:${number}` | "meta";
 
-const pattern = /^(?:cpu|cuda(?::(?:0|[1-9]\d*))?)$/;
+const pattern = /^(?:cpu|meta|cuda(?::(?:0|[1-9]\d*))?)$/;
 
 export const isDevice = (name: unknown): name is Device => typeof name === "string" && pattern.test(name);
 
@@ -20,6 +23,10 @@ function configureAll(name: string, value: number): void {
 }
 
 function open(name: Device): void {
+  if (name === "meta") {
+    opened.set(name, openMeta());
+    return;
+  }
   const number = openCuda(name, Number(name.split(":")[1] ?? 0));
   for (const [setting, value] of settings) configureDevice(number, setting, value);
   opened.set(name, number);
@@ -33,7 +40,9 @@ function open(name: Device): void {
  */
 export function device(name: Device): Device {
   if (!isDevice(name)) {
-    throw new ArgumentError(`device: name must be "cpu", "cuda" or "cuda:<number>"; got ${String(name)}`);
+    throw new ArgumentError(
+      `device: name must be "cpu", "cuda", "cuda:<number>" or "meta"; got ${String(name)}`,
+    );
   }
   const known: Device = name === "cuda:0" ? "cuda" : name;
   if (!opened.has(known)) open(known);
@@ -43,8 +52,32 @@ export function device(name: Device): Device {
 /** @internal The number that the addon has for a device. */
 export const deviceNumber = (name: Device): number => opened.get(name) ?? deviceNumber(device(name));
 
-/** @internal Those in use beside the processor. */
-export const acceleratorNumbers = (): number[] => [...opened.values()].filter((number) => number !== 0);
+/** @internal The devices in use, with their numbers. */
+export const openedDevices = (): ReadonlyMap<Device, number> => opened;
+
+/** @internal Those in use that compute, beside the processor. */
+export const acceleratorNumbers = (): number[] =>
+  [...opened].filter(([name]) => name !== "cpu" && name !== "meta").map(([, number]) => number);
+
+let metaIsProcessor = true;
+
+/** @internal Whether a device works by the rules of the processor; "meta" has those of what it stands for. */
+export const isProcessor = (name: Device): boolean => name === "cpu" || (name === "meta" && metaIsProcessor);
+
+/** @internal Makes "meta" stand for another device while `body` runs, and be where tensors are made. */
+export function onMeta<T>(standsFor: Device, body: () => T): T {
+  const before = [metaIsProcessor, standard] as const;
+  device("meta");
+  [metaIsProcessor, standard] = [standsFor === "cpu", "meta"];
+  try {
+    return body();
+  } finally {
+    [metaIsProcessor, standard] = before;
+  }
+}
+
+/** @internal Whether steps are recorded as CUDA graphs. */
+export const usesCudaGraphs = (): boolean => settings.get("graphs") === 1;
 
 let standard: Device = "cpu";
 

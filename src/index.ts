@@ -22,12 +22,24 @@ export {
 export * from "./functional.ts";
 export * from "./generate/index.ts";
 export { type GeneratorState, generatorState, manualSeed, setGeneratorState } from "./generator.ts";
+export * from "./inspect/index.ts";
 export * from "./io/index.ts";
-export { type MemoryUsage, memory, scope } from "./memory.ts";
+export {
+  type LiveTensorReport,
+  type LiveTensors,
+  liveTensors,
+  type MemoryUsage,
+  memory,
+  memorySummary,
+  resetPeakMemory,
+  scope,
+} from "./memory.ts";
 export * from "./metrics/index.ts";
 export * from "./models/index.ts";
 export * from "./nn/index.ts";
 export * from "./optim/index.ts";
+export * from "./profile/index.ts";
+export type { Random } from "./random.ts";
 export { type NestedArray, Tensor, type TensorOptions, tensor } from "./tensor.ts";
 export * from "./text/index.ts";
 export * from "./train/index.ts";

@@ -1,7 +1,9 @@
-import { type Device, defaultDevice, deviceNumber } from "./device.ts";
+import { type Device, defaultDevice, deviceNumber, openedDevices } from "./device.ts";
 import { bytesPerElement, type Dtype, type DtypeArray } from "./dtype.ts";
 import { ArgumentError, TrainformerError } from "./errors.ts";
-import { adopt, allocate, configure, free, info } from "./native.ts";
+import { adopt, allocate, configure, free, info, resetPeak } from "./native.ts";
+import { formatTable, showBytes } from "./print.ts";
+import { type Shape, showShape } from "./shape.ts";
 
 /**
  * The memory behind one or more tensors.
@@ -20,6 +22,10 @@ export class Storage {
   owner: Scope | undefined;
   /** @internal How many pending gradients of a backward pass live in it. */
   gradientUses = 0;
+  /** @internal Of the first tensor that was made on it. */
+  shape: Shape | undefined;
+  /** @internal For the list of what is alive, while no scope has it. */
+  reference: WeakRef<Storage> | undefined;
   /** @internal How many tensors were ever made on it. */
   tensors = 0;
   /** @internal Grows with every write to it. */
@@ -94,19 +100,35 @@ export class Storage {
 }
 
 /** The garbage collector does not see native memory: it is told how much of it hangs on its objects. */
-const finalized = new FinalizationRegistry<{ handle: number; bytes: number }>(({ handle, bytes }) => {
+const finalized = new FinalizationRegistry<{
+  handle: number;
+  bytes: number;
+  reference: WeakRef<Storage>;
+}>(({ handle, bytes, reference }) => {
+  unowned.delete(reference);
   configure("externalBytes", -bytes);
   free(handle);
 });
 
+/** What no scope has. */
+const unowned = new Set<WeakRef<Storage>>();
+
+/** Whether there is memory behind it of which the garbage collector should know. */
+const isSeen = ({ source, device }: Storage): boolean => source === undefined && device !== "meta";
+
 function collectable(storage: Storage): void {
-  const bytes = storage.source ? 0 : storage.bytes;
-  finalized.register(storage, { handle: storage.handle, bytes }, storage);
+  const bytes = isSeen(storage) ? storage.bytes : 0;
+  const reference = new WeakRef(storage);
+  storage.reference = reference;
+  unowned.add(reference);
+  finalized.register(storage, { handle: storage.handle, bytes, reference }, storage);
   configure("externalBytes", bytes);
 }
 
 function uncollectable(storage: Storage): void {
-  if (finalized.unregister(storage)) configure("externalBytes", storage.source ? 0 : -storage.bytes);
+  if (storage.reference) unowned.delete(storage.reference);
+  storage.reference = undefined;
+  if (finalized.unregister(storage)) configure("externalBytes", isSeen(storage) ? -storage.bytes : 0);
 }
 
 class Scope {
@@ -173,6 +195,21 @@ export function scope<T>(body: () => T): T {
   }
 }
 
+/** @internal Runs `body` and gives its result with what frees, later and once, everything that it made. */
+export function heldScope<T>(body: () => T): { result: T; end: () => void } {
+  const inner = new Scope(undefined);
+  const outer = current;
+  current = inner;
+  try {
+    return { result: body(), end: () => inner.end(new Set()) };
+  } catch (error) {
+    inner.end(new Set());
+    throw error;
+  } finally {
+    current = outer;
+  }
+}
+
 /** Runs `body` so that what it makes belongs to no scope: parameters, optimizer state. */
 export function unscoped<T>(body: () => T): T {
   const outer = current;
@@ -181,6 +218,19 @@ export function unscoped<T>(body: () => T): T {
     return body();
   } finally {
     current = outer;
+  }
+}
+
+/** @internal Runs `body` outside of any scope, then frees all that it made on a device. */
+export function freeingAll<T>(device: Device, body: () => T): T {
+  const before = new Set(unowned);
+  try {
+    return unscoped(body);
+  } finally {
+    for (const reference of unowned) {
+      const storage = before.has(reference) ? undefined : reference.deref();
+      if (storage?.device === device) storage.free();
+    }
   }
 }
 
@@ -200,7 +250,7 @@ export interface MemoryUsage {
   tensors: number;
   /** Bytes held by tensors. */
   liveBytes: number;
-  /** The most bytes ever held by tensors at once. */
+  /** The most bytes held by tensors at once, ever or since `resetPeakMemory()`. */
   peakBytes: number;
   /** Bytes obtained from the system, in use or pooled for reuse. */
   reservedBytes: number;
@@ -214,4 +264,80 @@ export function memory(device: Device = defaultDevice()): MemoryUsage {
   const number = deviceNumber(device);
   const { tensors, devices } = info();
   return { tensors, ...devices[number]!.memory };
+}
+
+/**
+ * Makes what tensors hold in the memory of a device now its peak, so that `memory(device).peakBytes` tells of what
+ * follows.
+ *
+ * @throws ERR_NO_DEVICE
+ */
+export function resetPeakMemory(device: Device = defaultDevice()): void {
+  resetPeak(deviceNumber(device));
+}
+
+/** A table of the memory of each device in use: what tensors hold, the most they held, and what waits to be used again. */
+export function memorySummary(): string {
+  const rows = [...openedDevices().keys()].map((device) => {
+    const { liveBytes, peakBytes, reservedBytes } = memory(device);
+    return [device, showBytes(liveBytes), showBytes(peakBytes), showBytes(reservedBytes - liveBytes)];
+  });
+  return `${formatTable(["device", "live", "peak", "pooled"], rows)}\n${info().tensors} tensors`;
+}
+
+/** Tensors of one kind. */
+export interface LiveTensors {
+  /** As it was made; tensors that share its memory may have others. */
+  readonly shape: Shape;
+  readonly dtype: Dtype;
+  readonly device: Device;
+  readonly count: number;
+  /** Of all of them. */
+  readonly bytes: number;
+}
+
+export interface LiveTensorReport extends ReadonlyArray<LiveTensors> {
+  /** As a table. */
+  toString(): string;
+}
+
+function* liveStorages(): Generator<Storage> {
+  for (let scope = current; scope !== undefined; scope = scope.parent) yield* scope.storages;
+  for (const reference of unowned) {
+    const storage = reference.deref();
+    if (storage !== undefined) yield storage;
+  }
+}
+
+/**
+ * What is alive, by shape and dtype, the most bytes first: to find what is kept by mistake, compare two of them.
+ *
+ * It sees the tensors of the scopes around the call and those that no scope has: parameters, optimizer state, what was
+ * returned. Tensors that share memory count once; adopted arrays count too.
+ */
+export function liveTensors(): LiveTensorReport {
+  const kinds = new Map<string, { -readonly [K in keyof LiveTensors]: LiveTensors[K] }>();
+  for (const { shape = [], dtype, device, bytes } of liveStorages()) {
+    const key = `${showShape(shape)} ${dtype} ${device}`;
+    const kind = kinds.get(key);
+    if (kind === undefined) kinds.set(key, { shape, dtype, device, count: 1, bytes });
+    else {
+      kind.count++;
+      kind.bytes += bytes;
+    }
+  }
+  const found: LiveTensors[] = [...kinds.values()].sort((a, b) => b.bytes - a.bytes);
+  const table = () =>
+    formatTable(
+      ["shape", "dtype", "device", "count", "bytes"],
+      found.map(({ shape, dtype, device, count, bytes }) => [
+        showShape(shape),
+        dtype,
+        device,
+        String(count),
+        showBytes(bytes),
+      ]),
+      3,
+    );
+  return Object.defineProperty(found, "toString", { value: table });
 }

@@ -42,7 +42,7 @@ export interface DeviceInfo {
 
 interface Addon {
   info(): Info;
-  open(path: string, index: number): number;
+  open(path?: string, index?: number): number;
   configure(name: string, value: unknown, device?: number): void;
   alloc(dtype: number, length: number, device: number): number;
   copy(from: number, fromOffset: number, to: number, toOffset: number, length: number): void;
@@ -53,7 +53,20 @@ interface Addon {
   read(handle: number, offset: number, length: number, mode: number): Promise<ArrayBuffer> | ArrayBuffer;
   call(kernel: number, dtype: number, count: number): void;
   map(file: number, position: number, length: number): ArrayBuffer | undefined;
+  resetPeak(device: number): void;
+  record(on: true): number;
+  record(on: false): Recorded;
   text: NativeText;
+}
+
+/** Calls in the order in which they were made; see `record` in native/addon.cc. */
+export interface Recorded {
+  /** For each call eight fields, of which the last is how many words follow, and these. */
+  readonly calls: Float64Array;
+  /** For each call its start and its end, in milliseconds. */
+  readonly times: Float64Array;
+  /** How many calls were too many. */
+  readonly leftOut: number;
 }
 
 /** Words: their UTF-8 one after the other, where each ends, and how often each occurs. */
@@ -319,6 +332,18 @@ export function openCuda(name: string, index: number): number {
     throw new TrainformerError("ERR_NO_DEVICE", advice(message));
   }
 }
+
+/** The number of a device on which tensors have no elements. */
+export const openMeta = (): number => addon.open();
+
+/** Makes what is live now the peak of a device. */
+export const resetPeak = (device: number): void => translated(() => addon.resetPeak(device));
+
+/** Records what is enqueued from here on. Returns the time, in milliseconds of the clock of the record. */
+export const startRecording = (): number => translated(() => addon.record(true));
+
+/** Ends that, once what was enqueued is done. */
+export const endRecording = (): Recorded => translated(() => addon.record(false));
 
 export const info = (): Omit<Info, "words" | "kernels"> => addon.info();
 

@@ -78,3 +78,37 @@ function numberFormat(values: readonly number[]): (x: number) => string {
   );
   return (x) => (Number.isFinite(x) ? (decimals === 0 ? `${x}.` : x.toFixed(decimals)) : special(x));
 }
+
+/** Text, or a number for a table; nothing is shown as "-". */
+export type Cell = string | number | undefined;
+
+/** Three significant digits without an exponent. */
+export function showNumber(n: number): string {
+  const rounded = Number(n.toPrecision(3));
+  const digits = rounded === 0 ? 0 : 2 - Math.floor(Math.log10(Math.abs(rounded)));
+  return rounded.toFixed(Math.min(Math.max(digits, 0), 4));
+}
+
+export const showCell = (cell: Cell): string =>
+  cell === undefined ? "-" : typeof cell === "string" ? cell : showNumber(cell);
+
+/** Rows under their heads, two spaces between columns. The first `left` columns begin at the left, others end at the right. */
+export function formatTable(head: readonly string[], rows: readonly (readonly Cell[])[], left = 1): string {
+  const cells = [head, ...rows.map((row) => row.map(showCell))];
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? "").length)));
+  const lines = cells.map((row) =>
+    row
+      .map((cell, i) => (i < left ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .join("  ")
+      .trimEnd(),
+  );
+  return [lines[0], widths.map((width) => "-".repeat(width)).join("  "), ...lines.slice(1)].join("\n");
+}
+
+/** A number of bytes: 512 B, 3.1 KB, 3.1 GB; units of 1000. */
+export function showBytes(bytes: number): string {
+  const units = ["B", "KB", "MB", "GB", "TB", "PB"];
+  const power = Math.min(Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)), units.length - 1);
+  const value = bytes / 1000 ** power;
+  return `${value < 9.95 && power > 0 ? value.toFixed(1) : value.toFixed(0)} ${units[power]}`;
+}

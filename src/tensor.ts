@@ -58,6 +58,7 @@ export class Tensor {
   readonly strides: Shape;
   /** Whether gradients are computed for it. */
   requiresGrad = false;
+  /** @internal Whether a module has it as a parameter, trained or frozen. */ isParameter = false;
   /** @internal */ node: GraphNode | undefined = undefined;
   /** @internal The gradient of a leaf, once a backward pass has reached it. */ gradient: Tensor | undefined =
     undefined;
@@ -69,7 +70,7 @@ export class Tensor {
   /** @internal */
   constructor(storage: Storage, shape: Shape, strides: Shape = contiguousStrides(shape), offset = 0) {
     this.storage = storage;
-    storage.tensors++;
+    if (storage.tensors++ === 0) storage.shape = shape;
     this.shape = shape;
     this.strides = strides;
     this.offset = offset;

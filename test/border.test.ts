@@ -122,6 +122,15 @@ describe("whatever JavaScript passes to the native addon", () => {
     expect(stdout.trim()).toBe("ERR_INDEX");
   });
 
+  test("an empty array is not taken for an argument that was left out", async () => {
+    const { status, stdout } = await runSource(`${prelude}
+      const [b, packed] = [addon.alloc(0, 6), addon.adopt(new Float32Array(0))];
+      call("pack_weight", b, 0, 2, 3, 3, 1, packed, 0, 0, 1);
+      console.log(codeOf(() => addon.read(b, 0, 1, 2)));`);
+    expect(status).toBe(0);
+    expect(stdout.trim()).toBe("ERR_INDEX");
+  });
+
   test("a resizable buffer is not adopted", async () => {
     const { stdout } = await runSource(`${prelude}
       const buffer = new ArrayBuffer(64, { maxByteLength: 128 });

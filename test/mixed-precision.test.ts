@@ -5,6 +5,7 @@ import {
   add,
   defaultDevice,
   Embedding,
+  freeze,
   GPT,
   gelu,
   geluTanh,
@@ -23,6 +24,7 @@ import {
   tensor,
 } from "../src/index.ts";
 import { configure, info } from "../src/native.ts";
+import { currentPacks } from "../src/ops/packed-weight.ts";
 import { root, run } from "./child.ts";
 import { variants } from "./variants.ts";
 
@@ -96,6 +98,19 @@ describe("packed weights", () => {
     expect(await values(l(x))).toEqual(await expected(l.weight));
     l.loadStateDict(new Map([["weight", uniform(33, 40)]]));
     expect(await values(l(x))).toEqual(await expected(l.weight));
+  });
+
+  test("of a frozen parameter are made once", async () => {
+    const l = layer();
+    freeze(l);
+    await values(l(x));
+    const made = currentPacks(l.weight)?.forward;
+    expect(made).toBeDefined();
+    scope(() => l(x));
+    expect(currentPacks(l.weight)?.forward).toBe(made);
+    l.weight.set(new Float32Array(33 * 40).fill(0.5));
+    expect(await values(l(x))).toEqual(await expected(l.weight));
+    expect(currentPacks(l.weight)?.forward).toBe(made);
   });
 
   test.runIf(isOnHost)("follow what JavaScript writes to an array on their memory", async () => {

@@ -79,6 +79,8 @@ std::string fill(void* data, int byte, std::size_t bytes, Stream stream);
 
 std::string create(Stream* stream);
 std::string create(Event* event);
+std::string create_timed(Event* event);
+std::string elapsed_ms(float* ms, Event from, Event to);
 void destroy(Stream stream);
 void destroy(Event event);
 std::string record(Event event, Stream stream);

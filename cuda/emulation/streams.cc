@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include <set>
 #include <vector>
 
+#include "../../native/recorder.h"
 #include "check.h"
 #include "memory.h"
 #include "options.h"
@@ -38,6 +40,8 @@ struct Stream {
 struct Event {
   Stream* stream = nullptr;
   std::uint64_t after = 0;  // so much work of the stream
+  bool is_timed = false;
+  std::shared_ptr<double> done_ms;  // null until recorded, NaN until that work is done
 };
 
 struct Graph {
@@ -84,7 +88,7 @@ bool is_pinned(const void* p) {
 }
 
 const char kCopyIn[] = "copy_in", kCopyOut[] = "copy_out", kCopy[] = "copy", kFill[] = "fill",
-           kWait[] = "wait";
+           kWait[] = "wait", kTime[] = "time";
 
 }  // namespace
 
@@ -236,6 +240,17 @@ std::string create(Event* event) {
   *event = new emulation::Event;
   return "";
 }
+std::string create_timed(Event* event) {
+  *event = new emulation::Event;
+  (*event)->is_timed = true;
+  return "";
+}
+std::string elapsed_ms(float* ms, Event from, Event to) {
+  std::lock_guard<std::recursive_mutex> lock(lazy_mutex);
+  if (!from->done_ms || !to->done_ms) return "the time of an event that was not recorded, or not to be timed";
+  *ms = float(*to->done_ms - *from->done_ms);
+  return std::isnan(*ms) ? "the time of an event that is not done" : "";
+}
 
 void destroy(Stream stream) {
   std::lock_guard<std::recursive_mutex> lock(lazy_mutex);
@@ -249,6 +264,12 @@ void destroy(Event event) { delete event; }
 std::string record(Event event, Stream stream) {
   if (stream->capturing) return "events cannot be recorded into a capture";
   std::lock_guard<std::recursive_mutex> lock(lazy_mutex);
+  if (event->is_timed) {  // a work of its own, which the next wait for the event runs
+    event->done_ms = std::make_shared<double>(std::nan(""));
+    const auto note = [done_ms = event->done_ms] { return *done_ms = clock_ms(), std::string(); };
+    const std::string error = enqueue(stream, emulation::kTime, note);
+    if (!error.empty()) return error;
+  }
   event->stream = stream;
   event->after = stream->done + stream->waiting.size();
   return "";

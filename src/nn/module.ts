@@ -12,7 +12,7 @@ import { requireGradient, Tensor } from "../tensor.ts";
 export type Parameter = Tensor;
 
 /** Every parameter, and what makes its initial values. */
-const parameters = new WeakMap<Tensor, () => Tensor>();
+const initializers = new WeakMap<Tensor, () => Tensor>();
 let initializes = true;
 
 /**
@@ -24,7 +24,8 @@ export function parameter(make: () => Tensor, shape?: Shape): Parameter {
   const t = unscoped(() =>
     initializes || shape === undefined ? make() : Tensor.empty(shape, "f32", defaultDevice()),
   );
-  parameters.set(t, make);
+  initializers.set(t, make);
+  t.isParameter = true;
   return requireGradient(t);
 }
 
@@ -41,10 +42,10 @@ export function uninitialized<T>(make: () => T): T {
 
 /** @internal Gives a parameter the values that it would have had from the beginning. */
 export function initialize(p: Parameter): void {
-  scope(() => p.assign(parameters.get(p)!()));
+  scope(() => p.assign(initializers.get(p)!()));
 }
 
-const isParameter = (value: unknown): value is Parameter => value instanceof Tensor && parameters.has(value);
+const isParameter = (value: unknown): value is Parameter => value instanceof Tensor && value.isParameter;
 
 /** A module of any inputs and result. */
 // biome-ignore lint/suspicious/noExplicitAny: inputs are contravariant, so no narrower type fits every module

@@ -1,4 +1,4 @@
-import type { Device } from "../device.ts";
+import { type Device, isProcessor } from "../device.ts";
 import type { Dtype } from "../dtype.ts";
 import { unscoped } from "../memory.ts";
 import { kernelNamed, multipliesBf16, settings } from "../native.ts";
@@ -32,7 +32,7 @@ const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
  * cuda/gemm/packed.h.
  */
 function packedWords(K: number, N: number, real: Dtype, device: Device): number {
-  const elements = real === "bf16" && (device !== "cpu" || multipliesBf16()) ? 2 : 1;
+  const elements = real === "bf16" && (!isProcessor(device) || multipliesBf16()) ? 2 : 1;
   return roundUp(Math.ceil(K / elements), 16) * roundUp(N, 16);
 }
 
@@ -55,12 +55,12 @@ function emptyPack(weight: Tensor, orientation: Orientation, real: Dtype): Tenso
   return Tensor.empty([words], "f32", device);
 }
 
-/** Whether the packed copies of `weight` are kept: it is a leaf, and nobody can write to it unseen. */
+/** Whether the packed copies of `weight` are kept: it stays, and nobody can write to it unseen. */
 export const keepsPacked = (weight: Tensor): boolean =>
-  weight.node === undefined && weight.requiresGrad && !weight.storage.isExposed;
+  weight.node === undefined && (weight.requiresGrad || weight.isParameter) && !weight.storage.isExposed;
 
 /**
- * `weight [N, K]` f32 packed for products in `real`. The copy of a leaf is kept until its values change; the one of
+ * `weight [N, K]` f32 packed for products in `real`. The copy of a parameter, trained or frozen, is kept until its values change; the one of
  * anything else, or of memory that JavaScript can write to unseen, is made for this call.
  */
 export function packedWeight(weight: Tensor, orientation: Orientation, real: Dtype): Tensor {

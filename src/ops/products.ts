@@ -1,4 +1,5 @@
 import { type BackwardPass, isRecording, record } from "../autograd.ts";
+import { isProcessor } from "../device.ts";
 import { ArgumentError, DtypeError, ShapeError } from "../errors.ts";
 import { kernelNamed } from "../native.ts";
 import { commonDevice, contiguousCopy, foldTo, type OpValues, runKernel } from "../op.ts";
@@ -86,7 +87,7 @@ const largestPackedF32 = 2 ** 19;
 function weightProduct(a: Tensor, weight: Tensor, orientation: Orientation, values: OpValues): void {
   const real = a.dtype;
   const packs =
-    real === "bf16" || a.device !== "cpu" || (weight.size <= largestPackedF32 && keepsPacked(weight));
+    real === "bf16" || !isProcessor(a.device) || (weight.size <= largestPackedF32 && keepsPacked(weight));
   if (weight.dtype === "f32" && packs) {
     runKernel(productPacked, real, { a, b: packedWeight(weight, orientation, real), ...values });
   } else {

@@ -29,7 +29,9 @@ const knownCodes = [
   "ERR_CHECKPOINT",
 ];
 const cudaModule = process.env.TRAINFORMER_CUDA;
-const devices = cudaModule ? [0, addon.open(cudaModule, 0)] : [0];
+const computing = cudaModule ? [0, addon.open(cudaModule, 0)] : [0];
+/** The last one has no elements: few calls go there. */
+const devices = [...computing, ...computing, ...computing, addon.open()];
 const program = readFileSync(fileURLToPath(import.meta.url));
 const source = openSync(fileURLToPath(import.meta.url), "r");
 const counts = { calls: 0, worked: 0, read: 0 };
@@ -261,6 +263,15 @@ const actions = {
     call("configure", name, settings[name]());
   },
   info: () => call("info"),
+  record: () => {
+    const recorded = call("record", chance(0.5));
+    if (typeof recorded !== "object") return;
+    const { calls: fields, times } = recorded;
+    let count = 0;
+    for (let at = 0; at < fields.length; at += 8 + fields[at + 7]) count++;
+    if (2 * count !== times.length) throw new Error(`${count} calls, ${times.length} times`);
+  },
+  resetPeak: () => call("resetPeak", number(pick(devices))),
   map: () => {
     const from = below(program.length);
     const bytes = call(
@@ -274,7 +285,7 @@ const actions = {
 };
 const weights = {
   ...{ call: 60, alloc: 6, adopt: 6, free: 6, write: 8, read: 10, configure: 3, info: 1 },
-  ...{ copy: 3, step: 1, open: 1, device: 1, map: 1 },
+  ...{ copy: 3, step: 1, open: 1, device: 1, map: 1, record: 1, resetPeak: 1 },
 };
 const wheel = Object.entries(weights).flatMap(([name, weight]) => new Array(weight).fill(name));
 

@@ -155,6 +155,22 @@ describe("packed weights", () => {
     }
   });
 
+  test("of every weight are written by AdamW, not made anew", () => {
+    const layers = [new Linear(40, 33), new Linear(33, 40), new Linear(40, 8)];
+    const optimizer = new AdamW(layers.flatMap((l) => l.parameters()));
+    const update = () =>
+      step(() => {
+        layers
+          .reduce((y, l) => l(y), x)
+          .to("f32")
+          .sum()
+          .backward();
+        optimizer.step({ maxGradNorm: 1 });
+      });
+    update();
+    for (const { weight } of layers) expect(currentPacks(weight)?.forward).toBeDefined();
+  });
+
   test.each(allInF32)("in f32 give what the weight itself gives, bit for bit, %s", async (_, variant) => {
     variant.select();
     for (const [M, K, N] of [...shapes, [1, 300, 50], [7, 64, 33]] as const) {

@@ -38,16 +38,15 @@ export class AdamW extends Adam {
     const { options, flat } = block;
     if (options.amsgrad) return super.update(block, learningRate, clipping);
     const constants = { ...clipping, learningRate, weightDecay: options.weightDecay };
-    const packed: [Tensor, CurrentPacks][] = [];
+    // Looked for before anything is written: the weights share one memory, and so its version.
+    const packed: [Tensor, number, CurrentPacks][] = [];
     const others: [Tensor, number][] = [];
     for (const [p, i] of flat.withGradient()) {
       const packs = currentPacks(p);
-      if (packs === undefined) {
-        others.push([p, i]);
-        continue;
-      }
-      packed.push([p, packs]);
-      const { real, forward, backward } = packs;
+      if (packs === undefined) others.push([p, i]);
+      else packed.push([p, i, packs]);
+    }
+    for (const [p, i, { real, forward, backward }] of packed) {
       const values = this.arguments(block, { start: p.offset, shape: p.shape, steps: flat.steps[i]! });
       runKernel(adamwPacked, real, { ...values, ...constants, forward, backward });
     }
@@ -55,6 +54,6 @@ export class AdamW extends Adam {
       const values = this.arguments(block, { start, shape: [length], steps });
       runKernel(adamw, "f32", { ...values, ...constants });
     }
-    for (const [p, packs] of packed) markCurrent(p, packs);
+    for (const [p, , packs] of packed) markCurrent(p, packs);
   }
 }

@@ -207,6 +207,13 @@ describe("ending", () => {
     expect((await trainer.train()).globalStep).toBe(6); // and it can train again
   });
 
+  test("a schedule of one's own takes the place of the named one", async () => {
+    const trainer = new Trainer(tinyGPT(), base({ schedule: (step) => 1e-3 / (step + 1) }));
+    const rates = [];
+    for await (const { learningRate } of trainer.steps()) rates.push(learningRate);
+    expect(rates).toEqual(rates.map((_, step) => 1e-3 / (step + 1)));
+  });
+
   test("early stopping waits for its patience", async () => {
     const values = [5, 4, 4.5, 3, 3, 3.2, 1];
     let evaluations = 0;

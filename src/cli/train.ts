@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { access, mkdir } from "node:fs/promises";
-import { ArgumentError, type CharTokenizer, GPT, optimizerNames, type TrainingArguments } from "../index.ts";
+import { ArgumentError, type CharTokenizer, cosineSchedule, GPT, optimizerNames } from "../index.ts";
 import { info } from "../native.ts";
 import { defineCommand, exitCodes } from "./command.ts";
 import { readCorpus } from "./corpus.ts";
@@ -17,7 +17,7 @@ import {
   texts,
   type Values,
 } from "./options.ts";
-import { prepareFolder, train } from "./training.ts";
+import { type Plan, prepareFolder, train } from "./training.ts";
 import { UsageError } from "./usage-error.ts";
 import { version } from "./version.ts";
 
@@ -95,7 +95,7 @@ function newModel(o: O, vocabSize: number): GPT {
 }
 
 /** The learning rate: nanoGPT's warmup, which begins above 0, and its cosine; or one of Hugging Face's schedules. */
-function scheduleOf({ lr, schedule, minLr, warmup, steps }: O): TrainingArguments {
+function scheduleOf({ lr, schedule, minLr, warmup, steps }: O): Partial<Plan["options"]> {
   const least = minLr ?? lr / 10;
   if (minLr !== undefined && schedule !== "cosine") {
     throw new UsageError(`--min-lr needs --schedule cosine; got --schedule ${schedule}`);
@@ -106,15 +106,14 @@ function scheduleOf({ lr, schedule, minLr, warmup, steps }: O): TrainingArgument
   }
   const warmupSteps = warmup ?? Math.min(100, Math.floor(steps / 10));
   if (schedule === "cosine") {
-    const lrSchedulerKwargs = { minLr: least };
-    return { learningRate: lr, lrSchedulerType: "cosine_warmup_with_min_lr", lrSchedulerKwargs, warmupSteps };
+    return { learningRate: lr, schedule: cosineSchedule({ peak: lr, floor: least, warmupSteps, steps }) };
   }
   const lrSchedulerType = schedule === "constant" ? "constant_with_warmup" : schedule;
   return { learningRate: lr, lrSchedulerType, warmupSteps };
 }
 
 /** How to train, in the words of Trainer. */
-function trainingArguments(o: O): TrainingArguments & { outputDir: string } {
+function trainingArguments(o: O): Plan["options"] {
   const evalSteps = Math.min(o.steps, o.evalEvery ?? Math.max(100, Math.ceil(o.steps / 10)));
   for (const name of o.reportTo) {
     if (name === "jsonl" || name === "tensorboard") continue;

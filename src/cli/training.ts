@@ -8,6 +8,7 @@ import {
   latestCheckpoint,
   NonFiniteError,
   ProgressBar,
+  type Schedule,
   type TokenDataset,
   Trainer,
   type TrainerCallback,
@@ -23,7 +24,7 @@ export interface Plan {
   trainData: TokenDataset;
   /** Looked at while training. */
   evalData: TokenDataset;
-  options: TrainingArguments & { outputDir: string };
+  options: TrainingArguments & { outputDir: string; schedule?: Schedule };
   /** Evaluations without a better one before the end. */
   patience: number | undefined;
   /** Go on from the newest checkpoint. */

@@ -3,6 +3,7 @@ import type { AnyModule } from "../nn/module.ts";
 import { makeOptimizer as optimizerNamed } from "../optim/make-optimizer.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { ReduceLROnPlateau } from "../optim/reduce-lr-on-plateau.ts";
+import type { Schedule } from "../optim/schedule.ts";
 import { getScheduler, type SchedulerName, schedulerNames } from "../optim/scheduler.ts";
 import type { StepPlan } from "./step-plan.ts";
 import { camelCase } from "./trainer-state.ts";
@@ -34,13 +35,26 @@ export function makeOptimizer(model: AnyModule, all: FullTrainingArguments): Opt
 
 const plateau = "reduce_lr_on_plateau";
 
-/** @throws ERR_ARGUMENT on an unknown schedule, or options that it does not take */
+/** Learning rates that follow from the step alone. */
+const stateless = (at: Schedule): LearningRates => ({
+  at,
+  evaluated() {},
+  stateDict: () => null,
+  loadStateDict() {},
+});
+
+/**
+ * @param own in place of the schedule that the options name
+ * @throws ERR_ARGUMENT on an unknown schedule, or options that it does not take
+ */
 export function makeLearningRates(
   all: FullTrainingArguments,
   plan: StepPlan,
   optimizer: Optimizer,
   model: AnyModule,
+  own: Schedule | undefined,
 ): LearningRates {
+  if (own !== undefined) return stateless(own);
   const { learningRate, lrSchedulerType: name } = all;
   const options = Object.fromEntries(
     Object.entries(all.lrSchedulerKwargs).map(([key, value]) => [camelCase(key), value]),
@@ -68,5 +82,5 @@ export function makeLearningRates(
     ...(name === "noam" && hiddenSize !== undefined && { hiddenSize }),
     ...options,
   });
-  return { at: schedule, evaluated() {}, stateDict: () => null, loadStateDict() {} };
+  return stateless(schedule);
 }

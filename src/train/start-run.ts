@@ -6,6 +6,7 @@ import type { AnyModule } from "../nn/module.ts";
 import { reshape, slice } from "../ops/views.ts";
 import { EMA } from "../optim/ema.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
+import type { Schedule } from "../optim/schedule.ts";
 import type { TrainerState } from "./callback.ts";
 import { latestCheckpoint, listCheckpoints, pruneCheckpoints, tidyCheckpoints } from "./checkpoint-folder.ts";
 import type { Epoch } from "./data-source.ts";
@@ -40,11 +41,12 @@ export interface TrainResult {
 
 type Given = Omit<RunParts, "plan" | "optimizer" | "rates" | "average" | "state"> & {
   makeOptimizer: ((model: AnyModule) => Optimizer) | undefined;
+  schedule: Schedule | undefined;
 };
 
 /** Makes everything ready for the first update, or for the one after a checkpoint. */
 export async function startRun(resumeFrom: ResumeFrom, given: Given): Promise<TrainingRun> {
-  const { model, all, callbacks, makeOptimizer: own, ...parts } = given;
+  const { model, all, callbacks, makeOptimizer: own, schedule, ...parts } = given;
   await tidyCheckpoints(all.outputDir);
   const folder = await folderOf(resumeFrom, all.outputDir);
   const resumed = folder === undefined ? undefined : await readRun(folder, all);
@@ -60,7 +62,7 @@ export async function startRun(resumeFrom: ResumeFrom, given: Given): Promise<Tr
   if (folder !== undefined) await loadModel(folder, model);
   await computed(model); // making an optimizer waits for it, and holds up the event loop
   const optimizer = own ? own(model) : makeOptimizer(model, all);
-  const rates = makeLearningRates(all, plan, optimizer, model);
+  const rates = makeLearningRates(all, plan, optimizer, model, schedule);
   const average = all.emaDecay === undefined ? undefined : new EMA(model, { decay: all.emaDecay });
   const state = resumed?.state ?? newState(plan);
   Object.assign(state, { maxSteps: plan.maxSteps, numTrainEpochs: plan.numTrainEpochs });

@@ -4,6 +4,7 @@ import type { GenerationTokenizer } from "../generate/decoding.ts";
 import type { EvalPredictionParts, Metric } from "../metrics/metric.ts";
 import type { AnyModule } from "../nn/module.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
+import type { Schedule } from "../optim/schedule.ts";
 import { evalName } from "./best-model.ts";
 import type { Logs, TrainerCallback, TrainerState } from "./callback.ts";
 import { collator } from "./collator.ts";
@@ -52,6 +53,8 @@ export interface TrainerOptions<M extends AnyModule = AnyModule, E = never> exte
   tokenizer?: SavedTokenizer & Partial<GenerationTokenizer>;
   /** Makes the optimizer, in place of `optim`. */
   optimizer?: (model: M) => Optimizer;
+  /** The learning rate of each update, in place of `lrSchedulerType` and its warmup. */
+  schedule?: Schedule;
 }
 
 export interface TrainOptions {
@@ -98,7 +101,7 @@ export class Trainer<M extends AnyModule = AnyModule, E = never> {
   /** @throws ERR_ARGUMENT on an option that is unknown, out of range, or does not go with another */
   constructor(model: M, options: TrainerOptions<M, E> = {}) {
     const { trainData, evalData, collate, computeLoss, countItems, metrics, ...others } = options;
-    const { callbacks = [], tokenizer, optimizer, ...trainingArguments } = others;
+    const { callbacks = [], tokenizer, optimizer, schedule, ...trainingArguments } = others;
     this.model = model;
     this.options = resolveArguments(trainingArguments);
     const chosen = metrics?.find(
@@ -107,7 +110,17 @@ export class Trainer<M extends AnyModule = AnyModule, E = never> {
     if (chosen && trainingArguments.greaterIsBetter === undefined) {
       this.options.greaterIsBetter = chosen.greaterIsBetter ?? true;
     }
-    this.#given = { trainData, evalData, collate, computeLoss, countItems, metrics, tokenizer, optimizer };
+    this.#given = {
+      trainData,
+      evalData,
+      collate,
+      computeLoss,
+      countItems,
+      metrics,
+      tokenizer,
+      optimizer,
+      schedule,
+    };
     const named = reporters(this.options.reportTo, this.options);
     this.callbacks = [...callbacks, ...named];
     if (this.options.evalStrategy !== "no" && evalData === undefined) {
@@ -209,6 +222,7 @@ export class Trainer<M extends AnyModule = AnyModule, E = never> {
         ...{ model, all: options, callbacks },
         source: this.#source("trainData"),
         makeOptimizer: this.#given.optimizer as ((model: AnyModule) => Optimizer) | undefined,
+        schedule: this.#given.schedule,
         countItems: this.#given.countItems,
         lossOf: this.#lossOf(),
         evaluate: async (signal) => (await this.#evaluation(undefined, signal)).metrics,

@@ -22,7 +22,7 @@ export interface AdamOptions {
   amsgrad?: boolean;
 }
 
-/** @internal Complete and checked. */
+/** Complete and checked. */
 export type CompleteAdam = CommonOptions & Required<AdamOptions>;
 
 const [mean, meanSquare, largest] = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"] as const;

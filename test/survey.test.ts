@@ -164,5 +164,21 @@ test("heads are named by what they read", () => {
       ids,
     ),
   ).toEqual({ kind: "after earlier copy", share: 1 });
+  const apart = [5, 6, 7, 8, 9, 3, 4];
+  const back = (places: number) =>
+    headKind(
+      of((i) => Math.max(0, Math.min(T - 1, i - places))),
+      apart,
+    );
+  expect([2, 3, -1].map((places) => back(places))).toEqual([
+    { kind: "two tokens back", share: 1 },
+    { kind: "three tokens back", share: 1 },
+    { kind: "next token", share: 1 },
+  ]);
   expect(headKind(new Float32Array(T * T).fill(1 / T), ids).kind).toBe("broad");
+  const even = Float32Array.from({ length: T * T }, (_, n) => {
+    const [i, j] = [Math.floor(n / T), n % T];
+    return j <= i ? 1 / (i + 1) : 0;
+  });
+  expect(headKind(even, [5, 6, 5, 6, 5, 6, 5]).kind).toBe("broad"); // half of it goes to copies by chance
 });

@@ -110,7 +110,7 @@ describe.runIf(executablePath)("the page of a run", () => {
     expect(await ask(page, `document.querySelectorAll("main img").length`)).toBe(0);
     expect(await textOf(page, "#figures")).toContain("to go");
     await file.append({ kind: "end", step: 100, time: now() });
-    await wait("#state", "finished");
+    await wait("#state", "stopped"); // before its last step
     const { origin } = new URL(server.url);
     expect(requests.map((url) => url.replace(/\?.*/, ""))).toEqual([`${origin}/`, `${origin}/events`]);
     await expectAccessible(page);

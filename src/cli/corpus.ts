@@ -7,6 +7,8 @@ export interface Corpus {
   heldOut: TokenDataset;
   /** Pieces from all over the held-out text, or all of a short one: to look at while training. */
   heldOutSample: TokenDataset;
+  /** Its first characters. */
+  beginning: string;
   /** Size of the files. */
   bytes: number;
 }
@@ -14,6 +16,7 @@ export interface Corpus {
 const trainFraction = 0.9;
 const sampleLength = 20_000;
 const samplePieces = 16;
+const beginningLength = 100;
 
 function checkLength(file: string, part: string, tokens: number, contextLength: number): void {
   if (tokens > contextLength) return;
@@ -54,6 +57,7 @@ export async function readCorpus(
     train: TokenDataset.fromTokens(train),
     heldOut: TokenDataset.fromTokens(heldOut),
     heldOutSample: TokenDataset.fromTokens(sample(heldOut, contextLength)),
+    beginning: tokenizer.decode(heldOut.subarray(0, beginningLength)),
     bytes: data.bytes + (other?.bytes ?? 0),
   };
 }

@@ -1,4 +1,5 @@
-import { stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, stat } from "node:fs/promises";
 import path from "node:path";
 import { ArgumentError, Seq2SeqLM, survey, type TraceInput, trace, writeReport } from "../index.ts";
 import { formatBytes } from "../train/report/formats.ts";
@@ -33,6 +34,21 @@ function inputOf(model: unknown, { text, target, model: folder }: Values<typeof 
   );
 }
 
+/** @throws ArgumentError on a file that cannot be written, before anything is measured for it */
+async function checkWritable(name: string, file: string): Promise<void> {
+  const isFolder = (place: string) => stat(place).then((found) => found.isDirectory());
+  if (await isFolder(file).catch(() => false)) {
+    throw new ArgumentError(`${name} must be a file; got the folder ${file}`);
+  }
+  try {
+    const folder = path.dirname(file);
+    if (!(await isFolder(folder))) throw new Error(`${folder} is no folder`);
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    throw new ArgumentError(`${name} ${file}: cannot be written: ${(cause as Error).message}`);
+  }
+}
+
 export const command = defineCommand({
   usage: '--text "TEXT" [options]',
   notes:
@@ -41,12 +57,20 @@ export const command = defineCommand({
   options,
   async run(o, signal) {
     if (o.text === "") throw new ArgumentError("--text must have a token at least; got an empty text");
+    await checkWritable("--out", o.out);
+    if (o.save !== undefined) await checkWritable("--save", o.save);
     const model = await loadModel(o.model, o);
     const tokenizer = await loadTokenizer(o.model);
-    const { config } = model as { config?: { vocabSize?: number } };
-    checkVocabulary(o.model, tokenizer, config?.vocabSize ?? Number.POSITIVE_INFINITY);
-    checkCharacters("--text", o.text, tokenizer, o.model);
-    if (o.target !== undefined) checkCharacters("--target", o.target, tokenizer, o.model);
+    const { config } = model as { config?: { vocabSize?: number; contextLength?: number } };
+    const { vocabSize = Infinity, contextLength = Infinity } = config ?? {};
+    checkVocabulary(o.model, tokenizer, vocabSize);
+    for (const [name, given] of Object.entries({ "--text": o.text, "--target": o.target ?? "" })) {
+      checkCharacters(name, given, tokenizer, o.model);
+      const { length } = tokenizer.encode(given);
+      if (length <= contextLength) continue;
+      const most = `${contextLength} tokens, as many as the model reads`;
+      throw new ArgumentError(`${name} must have at most ${most}; got ${length}`);
+    }
     const input = inputOf(model, o);
     const status = new Status();
     const found = await unlessAborted(signal, () =>

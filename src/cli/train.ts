@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import { access, mkdir } from "node:fs/promises";
+import path from "node:path";
 import { ArgumentError, type CharTokenizer, cosineSchedule, GPT, optimizerNames } from "../index.ts";
 import { info } from "../native.ts";
 import { defineCommand, exitCodes } from "./command.ts";
@@ -20,6 +21,7 @@ import {
 import { type Plan, prepareFolder, train } from "./training.ts";
 import { UsageError } from "./usage-error.ts";
 import { version } from "./version.ts";
+import { watcher, watchOptions } from "./watching.ts";
 
 const schedules = ["cosine", "linear", "constant", "inverse_sqrt", "polynomial"] as const;
 
@@ -56,6 +58,7 @@ const options = {
   keep: defaultsTo(2, integer(1, "checkpoints that are kept")),
   logEvery: defaultsTo(10, integer(1, "steps between what --report-to is told")),
   reportTo: texts("NAME", "also reports to: jsonl (metrics.jsonl in --out), tensorboard (runs/ in --out)"),
+  ...watchOptions,
   sample: defaultsTo(200, integer(0, "characters of generated text to show at the end")),
   seed: defaultsTo(1337, integer(0, "of initial weights, batches and sample")),
   json: flag("prints one JSON object as the last line of stdout, and all else on stderr"),
@@ -170,6 +173,8 @@ export const command = defineCommand({
     const say = (line: string) => out.write(`${line}\n`);
     const corpus = await readCorpus(o.data, o.heldOut, o.context);
     const plan = trainingArguments(o);
+    const { tokenizer, beginning } = corpus;
+    const watchers = watcher({ ...o, options: o, tokenizer, beginning, say });
     const model = newModel(o, corpus.tokenizer.size);
     await makeFolder(o.out);
     await prepareFolder(o.out, o);
@@ -186,10 +191,10 @@ export const command = defineCommand({
       ].join(" · "),
     );
 
-    const { tokenizer, train: trainData, heldOutSample: evalData } = corpus;
+    const { train: trainData, heldOutSample: evalData } = corpus;
     const data = { tokenizer, trainData, evalData };
     const outcome = await train(
-      { model, ...data, options: plan, patience: o.patience, resume: o.resume },
+      { model, ...data, options: plan, patience: o.patience, resume: o.resume, watchers },
       signal,
     );
     const heldOutLoss = await unlessAborted(signal, () =>
@@ -202,6 +207,7 @@ export const command = defineCommand({
       say(`  held-out loss ${heldOutLoss.toFixed(4)} (${bits} bits per character), ${memory}`);
     }
     const ended = signal.aborted ? `interrupted after step ${outcome.steps}: ` : "";
+    if (o.watch) say(`  the page of the run: ${path.join(o.out, "train.html")}`);
     say(`  ${ended}saved in ${o.out}: trainformer generate --model ${o.out} --prompt "..."`);
     const { sample: maxNewTokens, seed } = o;
     await writeSample(model, corpus.tokenizer, { maxNewTokens, seed, signal }, (piece) => out.write(piece));

@@ -29,6 +29,8 @@ export interface Plan {
   patience: number | undefined;
   /** Go on from the newest checkpoint. */
   resume: boolean;
+  /** Told before what draws on the terminal. */
+  watchers: readonly TrainerCallback[];
 }
 
 export interface Outcome {
@@ -73,6 +75,9 @@ class Losses implements TrainerCallback {
   }
 }
 
+const inFlag = (message: string): string =>
+  message.replace(/^Trainer: /, "").replace(/^WatchServer: port/, "--port");
+
 /** What may help, in the words of the command line. */
 function inFlags(error: unknown): unknown {
   if (error instanceof NonFiniteError) {
@@ -81,7 +86,7 @@ function inFlags(error: unknown): unknown {
     const advice = "a lower --lr, a longer --warmup or a smaller --grad-clip may help";
     return new TrainformerError("ERR_NON_FINITE", `step ${step}: the loss is ${loss}${where}; ${advice}`);
   }
-  return error instanceof ArgumentError ? new ArgumentError(error.message.replace(/^Trainer: /, "")) : error;
+  return error instanceof ArgumentError ? new ArgumentError(inFlag(error.message)) : error;
 }
 
 /**
@@ -91,11 +96,11 @@ function inFlags(error: unknown): unknown {
  * @throws ERR_NON_FINITE when a loss is not finite; the last checkpoint is then of an earlier update
  */
 export async function train(plan: Plan, signal: AbortSignal): Promise<Outcome> {
-  const { model, tokenizer, trainData, evalData, options, patience, resume } = plan;
+  const { model, tokenizer, trainData, evalData, options, patience, resume, watchers } = plan;
   const losses = new Losses();
   const stopping =
     patience === undefined ? [] : [new EarlyStoppingCallback({ earlyStoppingPatience: patience })];
-  const callbacks = [new ProgressBar(), losses, ...stopping];
+  const callbacks = [...watchers, new ProgressBar(), losses, ...stopping];
   try {
     const trainer = new Trainer(model, { ...options, trainData, evalData, tokenizer, callbacks });
     const result = await trainer.train({ resumeFromCheckpoint: resume, signal });

@@ -12,6 +12,8 @@ export interface Begin {
   readonly maxGradNorm: number;
   /** Groups of parameters, bottom to top, whose norms follow. */
   readonly layers: readonly string[];
+  /** The text whose heads are shown, where it is one. */
+  readonly probe?: string;
 }
 
 /** What the trainer logged, by Hugging Face's names. */

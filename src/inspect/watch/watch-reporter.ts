@@ -71,10 +71,12 @@ export class WatchReporter implements TrainerCallback {
     await this.#file.resume(state.globalStep);
     this.#layers = new LayerMonitor(model);
     this.#probe = probeOf(model, this.#options.probe);
+    const text = this.#probe && this.#options.tokenizer?.decode(this.#probe);
     await this.#append({
       ...{ kind: "begin", step: state.globalStep, time: now(), maxSteps: state.maxSteps },
       ...{ title: this.#options.title ?? path.basename(path.resolve(folder)), facts: factsOf(model) },
       ...{ maxGradNorm: options?.maxGradNorm ?? 0, layers: this.#layers.labels },
+      ...(text !== undefined && { probe: text }),
     });
     if (this.#options.port === false) return;
     this.#server = await WatchServer.start(folder, { port: this.#options.port ?? 0 });

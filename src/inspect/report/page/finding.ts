@@ -36,15 +36,7 @@ function expectation(data: Data, t: number): Piece[] {
       `${choice}. `,
     ];
   }
-  const start = Math.max(0, t - 2);
-  const context = data.header.tokens
-    .slice(start, t + 1)
-    .map((place) => harmless(data.string(place)))
-    .join("")
-    .replace(/\s+/g, " ")
-    .replace(/^[\s\p{P}]+(?=.*[\p{L}\p{N}])/u, "")
-    .trim();
-  const before = `${start > 0 ? "…" : ""}${[...context].slice(-40).join("")}`;
+  const before = contextOf(data, t);
   if (!data.isKnown(t)) {
     return [
       "After ",
@@ -65,6 +57,24 @@ function expectation(data: Data, t: number): Piece[] {
     html("b", {}, p),
     `${choice}. `,
   ];
+}
+
+/** Tokens and characters, at least, of what a prediction is said to come after. */
+const contextTokens = 3;
+const contextCharacters = 8;
+
+/** The text up to token t, shortened from the left; a space at its end shows. */
+function contextOf(data: Data, t: number): string {
+  let [start, text] = [t + 1, ""];
+  while (start > 0 && (t + 1 - start < contextTokens || text.trim().length < contextCharacters)) {
+    start--;
+    text = harmless(data.string(data.header.tokens[start]!)) + text;
+  }
+  const context = text
+    .replace(/\s+/g, " ")
+    .replace(/^[\s\p{P}]+(?=.*[\p{L}\p{N}])/u, "")
+    .replace(/ $/, "␣");
+  return `${start > 0 ? "…" : ""}${[...context].slice(-40).join("")}`;
 }
 
 /** log(p / (1 - p)) from log p. */

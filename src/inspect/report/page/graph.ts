@@ -7,6 +7,9 @@ import { type Line, linesTo, lineWidth, type Placed, place } from "./graph-layou
 import { drawMessageList } from "./message-list.ts";
 import type { Selection } from "./selection.ts";
 
+/** Lines of less than this share of the strongest's effect have no label. */
+const labelled = 0.06;
+
 const wayOf = (effect: number) => (effect < 0 ? "down" : "up");
 
 /** The graph of the messages that made one prediction: time from left to right, layers from bottom to top. */
@@ -193,11 +196,11 @@ export class Graph {
     const taken: [x: number, y: number, width: number][] = [];
     let drawn = 0;
     for (const line of lines) {
-      if (drawn === most) break;
+      if (drawn === most || Math.abs(line.effect) < labelled * Math.abs(lines[0]!.effect)) break;
       const names = line.messages.map((m) => this.data.headName(m.attention, m.head));
       const also = names.slice(1).map((name) => name.replace(/^\w+ /, ""));
       const text =
-        names.length > 2 ? `${names[0]} and ${names.length - 1} more` : [names[0], ...also].join(" + ");
+        names.length > 3 ? `${names[0]} and ${names.length - 1} more` : [names[0], ...also].join(" + ");
       const width = widthOf(text, 11.5, 580) + 8;
       const view = views.get(line)!;
       const spot = [0.5, 0.36, 0.64, 0.25, 0.75]

@@ -14,6 +14,8 @@ const short: Readonly<Record<string, string>> = {
   "after earlier copy": "after copy",
   "earlier copy": "copy",
   "next token": "next",
+  "two tokens back": "two back",
+  "three tokens back": "three back",
 };
 
 interface HeadView {

@@ -15,6 +15,9 @@ interface Cells {
 }
 
 const labelSize = 10.5;
+/** Pixels of a cell from which on its row has a label, and what short labels take beside the cells. */
+const labelledCell = 9;
+const labelRoom = 40;
 
 /** What one head reads, large: rows read, columns are read. */
 export class HeadMap {
@@ -56,7 +59,7 @@ export class HeadMap {
       const [i, j] = at;
       const value = weights.cell(weights.rowOf(i), weights.columnOf(j));
       const isPooled = !weights.isExact || cells.rows < weights.rows || cells.columns < weights.columns;
-      return `${data.token(looking.of, i)} reads ${data.token(looking.from, j)}: ${isPooled ? "near it up to " : ""}${percent(value)}`;
+      return `“${data.token(looking.of, i)}” reads “${data.token(looking.from, j)}”: ${isPooled ? "near it up to " : ""}${percent(value)}`;
     });
     canvas.addEventListener("click", (event) => {
       const at = cellUnder(event);
@@ -76,8 +79,8 @@ export class HeadMap {
     const { of, from } = this.data.attention[attention]!;
     const values = weights.row(row);
     const best = [...values.keys()].filter((j) => values[j]! > 0.02).sort((a, b) => values[b]! - values[a]!);
-    const list = best.slice(0, 4).map((j) => `${this.data.token(from, j)} ${percent(values[j]!)}`);
-    return `${this.data.token(of, row)} reads ${list.length === 0 ? "everything alike" : list.join(", ")}.`;
+    const list = best.slice(0, 4).map((j) => `“${this.data.token(from, j)}” ${percent(values[j]!)}`);
+    return `“${this.data.token(of, row)}” reads ${list.length === 0 ? "everything alike" : list.join(", ")}.`;
   }
 
   /** What each read token's weight is multiplied by: 1, or the length of its message relative to the longest. */
@@ -108,7 +111,11 @@ export class HeadMap {
     const { attention } = this.selection.now;
     const { of, from } = this.data.attention[attention]!;
     const width = this.box.clientWidth;
-    const isLabelled = width > 460 && weights.isExact && Math.max(weights.rows, weights.columns) <= 72;
+    const side = Math.min(width, 640) - labelRoom;
+    const isLabelled =
+      width > 460 &&
+      weights.isExact &&
+      Math.floor(side / Math.max(weights.rows, weights.columns)) >= labelledCell;
     const words = (text: typeof of, length: number) =>
       Array.from({ length: isLabelled ? length : 0 }, (_, i) =>
         fitted(this.data.token(text, i), 72, labelSize),

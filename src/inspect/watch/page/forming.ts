@@ -1,4 +1,5 @@
 import { byId } from "../../page/dom.ts";
+import { harmless } from "../../page/words.ts";
 import type { History, Point } from "../history.ts";
 import { drawChart, type Line } from "./chart.ts";
 
@@ -13,8 +14,9 @@ export function drawForming(history: History): void {
   const hasHeads = probes.some(({ heads }) => heads.length > 0);
   byId("forming-section").hidden = !hasHeads;
   if (!hasHeads) return;
+  const probe = history.begin?.probe;
   byId("forming-lead").textContent =
-    "The probe is traced at every evaluation. Each line is a head: how much of its attention goes to the token before, and to the token after an earlier copy of the current one, which is how a model learns to repeat.";
+    `The probe${probe === undefined ? "" : `, “${harmless(probe)}”,`} is traced at every evaluation. Each line is a head: how much of its attention goes to the token before, and to the token after an earlier copy of the current one, which is how a model learns to repeat.`;
   drawShares(history, 2, "previous", "the token before");
   drawShares(history, 3, "after-copy", "the token after an earlier copy");
 }

@@ -16,13 +16,13 @@ export function duration(seconds: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.round(hours / 24)} days`;
 }
 
-/** Live, finished, or since when there is no news. */
+/** Live, finished, stopped before its last step, or since when there is no news. */
 export function drawState(history: History, connection: Connection, now = Date.now() / 1000): void {
   const state = byId("state");
   const quiet = now - history.time;
   const [text, kind] =
     history.end !== undefined
-      ? ["finished", ""]
+      ? [history.step < (history.begin?.maxSteps ?? 0) ? "stopped" : "finished", ""]
       : connection === "lost"
         ? ["no connection", "silent"]
         : history.begin === undefined

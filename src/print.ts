@@ -105,10 +105,12 @@ export function formatTable(head: readonly string[], rows: readonly (readonly Ce
   return [lines[0], widths.map((width) => "-".repeat(width)).join("  "), ...lines.slice(1)].join("\n");
 }
 
-/** A number of bytes: 512 B, 3.1 KB, 3.1 GB; units of 1000. */
+/** A number of bytes: 512 B, 3.1 KB, 312 MB, 24.1 GB; units of 1000. */
 export function showBytes(bytes: number): string {
   const units = ["B", "KB", "MB", "GB", "TB", "PB"];
-  const power = Math.min(Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)), units.length - 1);
+  const last = units.length - 1;
+  let power = 0;
+  while (power < last && bytes / 1000 ** power >= (power < 3 ? 999.5 : 999.95)) power++;
   const value = bytes / 1000 ** power;
-  return `${value < 9.95 && power > 0 ? value.toFixed(1) : value.toFixed(0)} ${units[power]}`;
+  return `${value.toFixed(power >= 3 || (power > 0 && value < 9.95) ? 1 : 0)} ${units[power]}`;
 }

@@ -131,7 +131,7 @@ describe("of a language model", () => {
   it("is told to people, too", async () => {
     const { stdout } = await evaluate("--model", "gpt", "--data", "text.txt");
     expect(stdout).toMatch(
-      /^text\.txt: \d+ tokens of 0 KB, 16 at once\n {2}loss +\d\.\d{4} {2}nats a token\n {2}perplexity +[\d.]+\n {2}bits per byte +[\d.]+\n$/,
+      /^text\.txt: \d+ tokens of \d+ B, 16 at once\n {2}loss +\d\.\d{4} {2}nats a token\n {2}perplexity +[\d.]+\n {2}bits per byte +[\d.]+\n$/,
     );
   });
 });

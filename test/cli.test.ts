@@ -40,7 +40,7 @@ describe("trainformer train", () => {
     expect(stdout.trimEnd().split("\n").length).toBe(1);
     const result = lastLine(stdout);
     expect(stderr).toMatch(
-      /^trainformer \S+ · cpu \S+ · \d+ threads? · 0.01 M parameters · \d+\.\d kB text, \d+ /,
+      /^trainformer \S+ · cpu \S+ · \d+ threads? · 0.01 M parameters · \d+ KB text, \d+ /,
     );
     expect(stderr).toMatch(/150\/150 {2}loss [\d.]+ {2}held-out [\d.]+ {2}lr [\d.e-]+ {2}\|g\| /);
     expect(result).toMatchObject({ steps: 150, out: "run", interrupted: false });

@@ -8,7 +8,7 @@ const source = fileURLToPath(new URL("../src", import.meta.url));
 /** A file imports from rows above its own, and a folder from itself. Types are free: they leave nothing at run time. */
 const layers = [
   ["errors"],
-  ["dtype", "shape", "random"],
+  ["dtype", "shape", "random", "letter-case"],
   ["print", "native", "generator"],
   ["device"],
   ["memory"],

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Linear } from "../src/index.ts";
+import { showBytes } from "../src/print.ts";
 import type { Logs, TrainerEvent, TrainerState } from "../src/train/callback.ts";
 import { ConsoleLines } from "../src/train/report/console-lines.ts";
 import { ConsoleTable } from "../src/train/report/console-table.ts";
-import { formatBytes, formatNumber } from "../src/train/report/formats.ts";
+import { formatNumber } from "../src/train/report/formats.ts";
 import { measurePeakFlops } from "../src/train/report/peak-flops.ts";
 import { ProgressBar } from "../src/train/report/progress-bar.ts";
 import { reporters } from "../src/train/report/reporters.ts";
@@ -55,13 +56,13 @@ describe("ProgressBar as a callback", () => {
   it("shows what the trainer tells, speed and time left at the recent pace, and memory", () => {
     const { screen, bar, event, step } = setUpBar();
     bar.onTrainBegin(event);
-    expect(screen.line).toMatch(/^ {2}░{24} {2}0\/100 {2}\d+ KB$/);
+    expect(screen.line).toMatch(/^ {2}░{24} {2}0\/100 {2}\d+ B$/);
     for (let i = 0; i < 10; i++) step(250, { loss: 3 - i / 10, gradNorm: 0.5 });
     bar.onLog({ ...event, logs: { loss: 2, learningRate: 3e-4, gradNorm: 0.7, epoch: 0.2 } });
     bar.onLog({ ...event, logs: { evalLoss: 2.5, evalRuntime: 3 } });
     step(250, { loss: 1.25 });
     expect(screen.line).toMatch(
-      / 11\/100 {2}loss 1\.250 {2}held-out 2\.500 {2}lr 3\.0e-4 {2}\|g\| 0\.50 {2}2\.0k tok\/s {2}\d+ KB {2}0:22 left$/,
+      / 11\/100 {2}loss 1\.250 {2}held-out 2\.500 {2}lr 3\.0e-4 {2}\|g\| 0\.50 {2}2\.0k tok\/s {2}\d+ B {2}0:22 left$/,
     );
   });
 
@@ -165,14 +166,14 @@ describe("ProgressBar as a callback", () => {
     for (let i = 0; i < 100; i++) step(200, { loss: 1 });
     bar.onLog({ ...event, logs: { loss: 0.5, evalLoss: 2 } });
     bar.onTrainEnd();
-    const shown = screen.text.replaceAll(/\d+ KB/g, "- KB").split("\n");
+    const shown = screen.text.replaceAll(/\d+ B\b/g, "- B").split("\n");
     expect(shown).toEqual([
-      "0/100  - KB",
-      "25/100  loss 1.000  2.5k tok/s  - KB  0:15 left",
-      "50/100  loss 1.000  2.5k tok/s  - KB  0:10 left",
-      "75/100  loss 1.000  2.5k tok/s  - KB  0:05 left",
-      "100/100  loss 1.000  2.5k tok/s  - KB  in 0:20",
-      "100/100  loss 1.000  held-out 2.000  2.5k tok/s  - KB  in 0:20",
+      "0/100  - B",
+      "25/100  loss 1.000  2.5k tok/s  - B  0:15 left",
+      "50/100  loss 1.000  2.5k tok/s  - B  0:10 left",
+      "75/100  loss 1.000  2.5k tok/s  - B  0:05 left",
+      "100/100  loss 1.000  2.5k tok/s  - B  in 0:20",
+      "100/100  loss 1.000  held-out 2.000  2.5k tok/s  - B  in 0:20",
       "",
     ]);
     expect(state.globalStep).toBe(100);
@@ -301,9 +302,10 @@ describe("formats", () => {
     expect(values.map(formatNumber)).toEqual(
       "0 1 0.050 0.500 1.712 23.46 231.1 1235 87654 6.1e-3 1.0e+12 1.5e+9 -2.500 NaN -Infinity".split(" "),
     );
-    expect([0, 512e3, 312.4e6, 999.6e6, 24.13e9].map(formatBytes)).toEqual([
-      "0 KB",
+    expect([0, 512e3, 3.14e6, 312.4e6, 999.6e6, 24.13e9].map(showBytes)).toEqual([
+      "0 B",
       "512 KB",
+      "3.1 MB",
       "312 MB",
       "1.0 GB",
       "24.1 GB",

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { ArgumentError, type TrainingArguments } from "../src/index.ts";
+import { camelCase, snakeCase } from "../src/letter-case.ts";
 import { resolveArguments } from "../src/train/resolve-arguments.ts";
 import { planSteps } from "../src/train/step-plan.ts";
-import { camelCase, snakeCase } from "../src/train/trainer-state.ts";
 
 const refused = (options: object): string => {
   try {

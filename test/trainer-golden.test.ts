@@ -9,7 +9,7 @@ import {
   Trainer,
   type TrainingArguments,
 } from "../src/index.ts";
-import { camelCase } from "../src/train/trainer-state.ts";
+import { camelCase } from "../src/letter-case.ts";
 import { temporaryFolder } from "./trainer-cases.ts";
 
 interface Example {

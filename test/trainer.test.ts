@@ -13,6 +13,12 @@ import {
 } from "../src/index.ts";
 import { base, examples, temporaryFolder, tinyGPT, trained, vocabSize, weightsOf } from "./trainer-cases.ts";
 
+/** A metric that says these values, one evaluation after the other; less is better. */
+const scripted = (name: string, values: readonly number[]): Metric => {
+  let evaluations = 0;
+  return { name, needs: [], greaterIsBetter: false, compute: () => values[evaluations++]! };
+};
+
 const largestDifference = (a: Map<string, number[]>, b: Map<string, number[]>): number =>
   Math.max(
     ...[...a].flatMap(([name, values]) => values.map((value, i) => Math.abs(value - b.get(name)![i]!))),
@@ -215,14 +221,7 @@ describe("ending", () => {
   });
 
   test("early stopping waits for its patience", async () => {
-    const values = [5, 4, 4.5, 3, 3, 3.2, 1];
-    let evaluations = 0;
-    const metric: Metric = {
-      name: "scripted",
-      needs: [],
-      greaterIsBetter: false,
-      compute: () => values[evaluations++]!,
-    };
+    const metric = scripted("scripted", [5, 4, 4.5, 3, 3, 3.2, 1]);
     const { result } = await trained({
       ...{
         maxSteps: 7,
@@ -240,14 +239,7 @@ describe("ending", () => {
   });
 
   test("the best model is kept and loaded", async () => {
-    const values = [3, 1, 2, 4];
-    let evaluations = 0;
-    const metric: Metric = {
-      name: "cost",
-      needs: [],
-      greaterIsBetter: false,
-      compute: () => values[evaluations++]!,
-    };
+    const metric = scripted("cost", [3, 1, 2, 4]);
     const outputDir = temporaryFolder();
     const atStep2: Map<string, number[]>[] = [];
     const { model, result } = await trained({
@@ -269,14 +261,7 @@ describe("ending", () => {
   });
 
   test('saveStrategy "best" saves nothing else', async () => {
-    const values = [3, 1, 2, 0];
-    let evaluations = 0;
-    const metric: Metric = {
-      name: "cost",
-      needs: [],
-      greaterIsBetter: false,
-      compute: () => values[evaluations++]!,
-    };
+    const metric = scripted("cost", [3, 1, 2, 0]);
     const outputDir = temporaryFolder();
     await trained({
       ...{ outputDir, maxSteps: 4, evalSteps: 1, saveStrategy: "best", evalData: examples(2) },

@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
+import { camelCase } from "../letter-case.ts";
 import { nearest } from "./nearest.ts";
 import type { Option, Options } from "./options.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** `--min-lr` and `min-lr` are `minLr`. */
-export const camelCase = (name: string): string =>
-  name.replace(/^--/, "").replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+/** The name of an option: `--min-lr` and `min-lr` are `minLr`. */
+export const optionName = (given: string): string => camelCase(given.replace(/^--/, ""));
 
 function readObject(file: string): Record<string, unknown> {
   let json: unknown;
@@ -42,7 +42,7 @@ function given(value: unknown, { json, isRepeatable }: Option<unknown>, key: str
 export function readConfigFile(file: string, options: Options): Map<string, string[]> {
   const values = new Map<string, string[]>();
   for (const [key, value] of Object.entries(readObject(file))) {
-    const name = camelCase(key);
+    const name = optionName(key);
     const option = Object.hasOwn(options, name) ? options[name] : undefined;
     if (option === undefined) {
       const closest = nearest(name, Object.keys(options));

@@ -2,7 +2,7 @@ import path from "node:path";
 import { ArgumentError, type StoredTensor } from "../index.ts";
 import { exists } from "../io/files.ts";
 import { countElements } from "../io/stored-tensor.ts";
-import { formatBytes } from "../train/report/formats.ts";
+import { showBytes } from "../print.ts";
 import { defineCommand, exitCodes } from "./command.ts";
 import { openSource, type Source, writeFolder, writeGGUFFile } from "./model-formats.ts";
 import { flag, oneOf, positional, required, text } from "./options.ts";
@@ -78,7 +78,7 @@ export const command = defineCommand({
     }
     const parameters = tensors.reduce((sum, [, { shape }]) => sum + countElements(shape), 0);
     if (json) console.log(JSON.stringify({ out: output, tensors: tensors.length, parameters, bytes }));
-    else console.log(`${output}: ${tensors.length} tensors, ${formatBytes(bytes)}`);
+    else console.log(`${output}: ${tensors.length} tensors, ${showBytes(bytes)}`);
     return exitCodes.done;
   },
 });

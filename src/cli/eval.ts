@@ -1,5 +1,5 @@
 import { BertForSequenceClassification, CausalLM, CheckpointError, Seq2SeqLM, Tokenizer } from "../index.ts";
-import { formatBytes } from "../train/report/formats.ts";
+import { showBytes } from "../print.ts";
 import { defineCommand, exitCodes } from "./command.ts";
 import { checkClassifier, evaluateClassifier, labelIndex } from "./eval-classifier.ts";
 import { evaluateText } from "./eval-language-model.ts";
@@ -86,7 +86,7 @@ async function ofText(model: CausalLM, o: O, progress: Progress): Promise<Outcom
   return {
     numbers: { task: "language model", ...numbers, contextLength, stride },
     lines: [
-      `${o.data}: ${tokens} tokens of ${formatBytes(bytes)}, ${contextLength} at once`,
+      `${o.data}: ${tokens} tokens of ${showBytes(bytes)}, ${contextLength} at once`,
       ...rows({
         loss: [loss, 4, "nats a token"],
         perplexity: [perplexity, 3],

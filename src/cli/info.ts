@@ -2,6 +2,7 @@ import os from "node:os";
 import path from "node:path";
 import { deviceNumber } from "../device.ts";
 import { multipliesBf16, info as native } from "../native.ts";
+import { showBytes } from "../print.ts";
 import { defineCommand, exitCodes } from "./command.ts";
 import { columns } from "./help.ts";
 import { flag } from "./options.ts";
@@ -56,11 +57,9 @@ function describe({
 }: DeviceReport): string {
   if (reason !== undefined) return `none: ${reason.replace(/^device "cuda": /, "")}`;
   if (model === undefined) return name;
-  const size = `${gigabytes(memory!.totalBytes)}, ${gigabytes(memory!.freeBytes)} free`;
+  const size = `${showBytes(memory!.totalBytes)}, ${showBytes(memory!.freeBytes)} free`;
   return `${model}${emulated ? " (emulated)" : ""}, compute capability ${computeCapability}, CUDA ${driver}, ${size}`;
 }
-
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 /** The addon, and the CUDA module if it could be loaded. */
 function binariesOf({ sharedObjects }: Report): string[] {
@@ -105,7 +104,7 @@ export const command = defineCommand({
       return exitCodes.done;
     }
     const { totalBytes, freeBytes, limitBytes } = facts.memory;
-    const ours = limitBytes === undefined ? "" : `, of which ${gigabytes(limitBytes)} for this process`;
+    const ours = limitBytes === undefined ? "" : `, of which ${showBytes(limitBytes)} for this process`;
     const system = `${facts.platform} ${facts.arch}${facts.glibc ? `, glibc ${facts.glibc}` : ""}`;
     console.log(
       columns([
@@ -116,7 +115,7 @@ export const command = defineCommand({
         ["threads", String(threads)],
         ["isa", `${isa} (available: ${facts.isas.join(", ")})`],
         ["bf16", facts.multipliesBf16 ? "multiplied as such" : "multiplied as f32: no faster"],
-        ["memory", `${gigabytes(totalBytes)}, ${gigabytes(freeBytes)} free${ours}`],
+        ["memory", `${showBytes(totalBytes)}, ${showBytes(freeBytes)} free${ours}`],
         ["cuda", describe(cuda)],
       ]),
     );

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import path from "node:path";
 import { ArgumentError, Seq2SeqLM, survey, type TraceInput, trace, writeReport } from "../index.ts";
-import { formatBytes } from "../train/report/formats.ts";
+import { showBytes } from "../print.ts";
 import { defineCommand, exitCodes } from "./command.ts";
 import { unlessAborted } from "./interrupts.ts";
 import { checkCharacters, checkVocabulary, loadModel, loadTokenizer, modelOptions } from "./model-folder.ts";
@@ -97,9 +97,7 @@ export const command = defineCommand({
       return exitCodes.done;
     }
     const { size } = await stat(o.out);
-    console.log(
-      `${o.out}: ${tokens.length} tokens, ${formatBytes(size)}, measured in ${seconds.toFixed(1)} s`,
-    );
+    console.log(`${o.out}: ${tokens.length} tokens, ${showBytes(size)}, measured in ${seconds.toFixed(1)} s`);
     for (const what of notMeasured) console.log(`  not measured: ${what}`);
     return exitCodes.done;
   },

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { camelCase, readConfigFile } from "./config-file.ts";
+import { optionName, readConfigFile } from "./config-file.ts";
 import { nearest } from "./nearest.ts";
 import type { Option, Options, Values } from "./options.ts";
 import { UsageError } from "./usage-error.ts";
@@ -65,7 +65,7 @@ function readArguments(options: Options, args: readonly string[]) {
       if (!option!.isRepeatable) places.shift();
       continue;
     }
-    const name = camelCase(token.name);
+    const name = optionName(token.name);
     const isOption = name === "config" || named.some(([known]) => known === name);
     const undone = isOption ? undefined : negations.get(name);
     if ((!isOption && undone === undefined) || flagOf(name) !== token.rawName) {

@@ -10,7 +10,8 @@ import {
   trainWordPiece,
 } from "../index.ts";
 import { exists } from "../io/files.ts";
-import { formatBytes, formatDuration } from "../train/report/formats.ts";
+import { showBytes } from "../print.ts";
+import { formatDuration } from "../train/report/formats.ts";
 import { defineCommand, exitCodes } from "./command.ts";
 import {
   defaultsTo,
@@ -140,7 +141,7 @@ export const command = defineCommand({
     const special: Partial<Record<Role, string>> = Object.fromEntries(named);
     const status = new Status();
     const onProgress = ({ stage, done, total }: TokenizerTrainingProgress) =>
-      status.update(stage, stage === "words" ? formatBytes(done) : `${done}/${total}`);
+      status.update(stage, stage === "words" ? showBytes(done) : `${done}/${total}`);
     let json: TokenizerJSON;
     try {
       json = await train(o, special, { signal, onProgress });

@@ -3,6 +3,7 @@ import { access, mkdir } from "node:fs/promises";
 import path from "node:path";
 import { ArgumentError, type CharTokenizer, cosineSchedule, GPT, optimizerNames } from "../index.ts";
 import { info } from "../native.ts";
+import { showBytes } from "../print.ts";
 import { defineCommand, exitCodes } from "./command.ts";
 import { readCorpus } from "./corpus.ts";
 import { unlessAborted } from "./interrupts.ts";
@@ -66,8 +67,6 @@ const options = {
 
 type O = Values<typeof options>;
 
-const formatBytes = (bytes: number): string =>
-  bytes < 1e5 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 const formatCount = (count: number): string => (count < 1e4 ? `${count}` : `${(count / 1e6).toFixed(2)} M`);
 
 async function makeFolder(folder: string): Promise<void> {
@@ -187,7 +186,7 @@ export const command = defineCommand({
         ...(o.dtype === "bf16" ? ["bf16"] : []),
         `${threads} thread${threads === 1 ? "" : "s"}`,
         `${formatCount(parameters)} parameters`,
-        `${formatBytes(corpus.bytes)} text, ${corpus.tokenizer.size} characters`,
+        `${showBytes(corpus.bytes)} text, ${corpus.tokenizer.size} characters`,
       ].join(" · "),
     );
 
@@ -203,7 +202,7 @@ export const command = defineCommand({
     const peakRssBytes = process.resourceUsage().maxRSS * 1024;
     if (heldOutLoss !== undefined) {
       const bits = (heldOutLoss / Math.LN2).toFixed(3);
-      const memory = `peak memory ${formatBytes(peakRssBytes)}`;
+      const memory = `peak memory ${showBytes(peakRssBytes)}`;
       say(`  held-out loss ${heldOutLoss.toFixed(4)} (${bits} bits per character), ${memory}`);
     }
     const ended = signal.aborted ? `interrupted after step ${outcome.steps}: ` : "";

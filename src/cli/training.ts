@@ -1,4 +1,3 @@
-import { rm } from "node:fs/promises";
 import {
   ArgumentError,
   type CharTokenizer,
@@ -15,7 +14,7 @@ import {
   TrainformerError,
   type TrainingArguments,
 } from "../index.ts";
-import { listCheckpoints } from "../train/checkpoint-folder.ts";
+import { listCheckpoints, removeCheckpoint } from "../train/checkpoint-folder.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface Plan {
@@ -60,7 +59,7 @@ export async function prepareFolder(folder: string, { resume, force }: { resume:
       `--out ${folder} holds checkpoints of another run, ${last}: --resume goes on with it, --force removes them`,
     );
   }
-  for (const checkpoint of checkpoints) await rm(checkpoint.folder, { recursive: true });
+  for (const checkpoint of checkpoints) await removeCheckpoint(checkpoint.folder);
 }
 
 /** Notes the losses of the first update and of the last that is known. */

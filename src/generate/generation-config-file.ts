@@ -1,8 +1,8 @@
 import { CheckpointError } from "../errors.ts";
+import { snakeCase } from "../letter-case.ts";
 import { type GenerationConfig, generationFields, resolveConfig } from "./generation-config.ts";
 
 /** numReturnSequences → num_return_sequences */
-const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** What other libraries can do and would change what comes out here, and the values that switch it off. */
 const unsupported: Record<string, readonly unknown[]> = {

@@ -1,9 +1,10 @@
-import { addInto, filled } from "../autograd.ts";
+import { addInto } from "../autograd.ts";
 import { ArgumentError, checkNumber } from "../errors.ts";
 import { kernelNamed } from "../native.ts";
 import { runKernel } from "../op.ts";
 import { add, mul, scale } from "../ops/elementwise.ts";
 import { mean } from "../ops/reductions.ts";
+import { sumsOfSquares } from "../ops/squares.ts";
 import { reshape } from "../ops/views.ts";
 import type { Shape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
@@ -17,7 +18,6 @@ import {
 import { part } from "./flat-parameters.ts";
 import type { ParameterGroup, StepOptions } from "./optimizer.ts";
 
-const squareNorm = kernelNamed("square_norm");
 const lerp = kernelNamed("lerp");
 const root = kernelNamed("root");
 const sgd = kernelNamed("sgd");
@@ -171,12 +171,9 @@ function rootOf(x: Tensor, floor: number, inverse = false): Tensor {
   return y;
 }
 
-/** The mean of (x / divisor)², `[]`. */
+/** The mean of (x / divisor)², `[1]`. */
 function meanSquare(x: Tensor, divisor = 1): Tensor {
-  const square = filled(Tensor.empty([], "f32", x.device), 0);
-  const norm = Tensor.empty([], "f32", x.device);
-  runKernel(squareNorm, "f32", { x: flatView(x), square, norm });
-  return scale(square, 1 / (x.size * divisor ** 2));
+  return scale(sumsOfSquares([[x]], x.device), 1 / (x.size * divisor ** 2));
 }
 
 /** The gradient over the root of its mean square, which moves towards that of this gradient by `weight`. */

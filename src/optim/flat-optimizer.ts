@@ -3,12 +3,12 @@ import { ArgumentError, CheckpointError, checkNumber, DtypeError } from "../erro
 import { scope, unscoped } from "../memory.ts";
 import { kernelNamed } from "../native.ts";
 import { commonDevice, runKernel } from "../op.ts";
+import { addSquares } from "../ops/squares.ts";
 import { type Shape, showShape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { FlatParameters, part } from "./flat-parameters.ts";
 import type { Optimizer, OptimizerState, ParameterGroup, StepOptions } from "./optimizer.ts";
 
-const squareNorm = kernelNamed("square_norm");
 const clipGradient = kernelNamed("clip_gradient");
 
 /** What every optimizer lets groups choose. */
@@ -174,7 +174,7 @@ export abstract class FlatOptimizer<O extends CommonOptions> implements Optimize
         );
       }
       for (const { start, length } of flat.stretches()) {
-        runKernel(squareNorm, "f32", { x: part(flat.gradients, start, [length]), square, norm });
+        addSquares(part(flat.gradients, start, [length]), square, norm);
       }
     }
   }

@@ -1,9 +1,9 @@
-import { filled } from "../autograd.ts";
 import { ArgumentError, checkInteger, checkNumber } from "../errors.ts";
 import { kernelNamed } from "../native.ts";
 import { runKernel } from "../op.ts";
 import { add, mul, scale } from "../ops/elementwise.ts";
 import { matmul } from "../ops/products.ts";
+import { sumsOfSquares } from "../ops/squares.ts";
 import { contiguous } from "../ops/views.ts";
 import { showShape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
@@ -17,7 +17,6 @@ import {
 import { part } from "./flat-parameters.ts";
 import type { ParameterGroup } from "./optimizer.ts";
 
-const squareNorm = kernelNamed("square_norm");
 const lerp = kernelNamed("lerp");
 const root = kernelNamed("root");
 const sgd = kernelNamed("sgd");
@@ -134,11 +133,9 @@ export class Muon extends FlatOptimizer<Complete> {
 /** A matrix with the singular vectors of `u` and singular values near 1, by Newton's and Schulz's iteration. */
 function orthogonalized(u: Tensor, { nsCoefficients: [a, b, c], nsSteps, eps }: Complete): Tensor {
   const isTall = u.shape[0]! > u.shape[1]!;
-  const square = filled(Tensor.empty([1], "f32", u.device), 0);
-  const norm = Tensor.empty([1], "f32", u.device);
-  runKernel(squareNorm, "f32", { x: part(u, 0, [u.size]), square, norm });
-  runKernel(root, "f32", { x: square, y: norm, floor: eps ** 2, inverse: true });
-  let x = contiguous(isTall ? mul(u, norm).T : mul(u, norm)); // the shorter side first: its square is the smaller one
+  const inverse = Tensor.empty([1], "f32", u.device);
+  runKernel(root, "f32", { x: sumsOfSquares([[u]], u.device), y: inverse, floor: eps ** 2, inverse: true });
+  let x = contiguous(isTall ? mul(u, inverse).T : mul(u, inverse)); // the shorter side first: its square is the smaller one
   for (let i = 0; i < nsSteps; i++) {
     const gram = matmul(x, x.T);
     const polynomial = add(scale(gram, b), matmul(scale(gram, c), gram));

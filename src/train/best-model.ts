@@ -1,6 +1,6 @@
 import { ArgumentError } from "../errors.ts";
+import { camelCase } from "../letter-case.ts";
 import type { Logs, TrainerState } from "./callback.ts";
-import { camelCase } from "./trainer-state.ts";
 import type { FullTrainingArguments } from "./training-arguments.ts";
 
 /** The name under which an evaluation reports a metric: `accuracy` and `eval_accuracy` are `evalAccuracy`. */

@@ -66,7 +66,7 @@ export async function latestCheckpoint(outputDir: string): Promise<string | unde
 }
 
 /** Removes a checkpoint such that it never is there in parts. */
-async function remove(folder: string): Promise<void> {
+export async function removeCheckpoint(folder: string): Promise<void> {
   const aside = temporaryFor(folder);
   await rename(folder, aside);
   await rm(aside, { recursive: true, force: true });
@@ -124,12 +124,12 @@ export async function writeFolder(folder: string, write: (into: string) => Promi
     await syncAll(into);
     isReplaced = await exists(folder);
     if (isReplaced) {
-      if (await exists(before)) await remove(before);
+      if (await exists(before)) await removeCheckpoint(before);
       await rename(folder, before);
     }
     await rename(into, folder);
     await syncFolder(parent);
-    if (isReplaced) await remove(before);
+    if (isReplaced) await removeCheckpoint(before);
   } catch (cause) {
     if (isReplaced && !(await exists(folder))) await rename(before, folder).catch(() => {});
     await rm(into, { recursive: true, force: true }).catch(() => {});
@@ -155,7 +155,7 @@ export async function pruneCheckpoints(
   for (const { folder } of all) {
     if (excess <= 0) return;
     if (kept.has(path.resolve(folder))) continue;
-    await remove(folder).catch((cause) => {
+    await removeCheckpoint(folder).catch((cause) => {
       throw failure(folder, "cannot be removed", cause);
     });
     excess--;

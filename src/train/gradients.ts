@@ -1,26 +1,14 @@
-import { filled } from "../autograd.ts";
 import { TrainformerError } from "../errors.ts";
-import { kernelNamed } from "../native.ts";
-import { runKernel } from "../op.ts";
-import { Tensor } from "../tensor.ts";
-
-const squareNorm = kernelNamed("square_norm");
+import { sumsOfSquares } from "../ops/squares.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** The trained parameters of a model by name, in its order. */
 export type NamedParameters = readonly (readonly [name: string, parameter: Tensor])[];
 
 /** `[P]`: the sum of squares of each parameter's gradient, 0 where there is none. Nothing waits for it. */
 export function squaresOf(parameters: NamedParameters): Tensor {
-  const { device } = parameters[0]![1];
-  const squares = filled(Tensor.empty([parameters.length], "f32", device), 0);
-  const norm = Tensor.empty([1], "f32", device);
-  parameters.forEach(([, { gradient }], i) => {
-    if (gradient === undefined) return;
-    const x = new Tensor(gradient.storage, [gradient.size], undefined, gradient.offset);
-    runKernel(squareNorm, "f32", { x, square: new Tensor(squares.storage, [1], undefined, i), norm });
-  });
-  norm.dispose();
-  return squares;
+  const gradients = parameters.map(([, { gradient }]) => (gradient ? [gradient] : []));
+  return sumsOfSquares(gradients, parameters[0]![1].device);
 }
 
 /** A loss or a gradient was infinite or no number (ERR_NON_FINITE). */

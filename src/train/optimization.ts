@@ -1,4 +1,5 @@
 import { ArgumentError } from "../errors.ts";
+import { camelCase } from "../letter-case.ts";
 import type { AnyModule } from "../nn/module.ts";
 import { makeOptimizer as optimizerNamed } from "../optim/make-optimizer.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
@@ -6,7 +7,6 @@ import { ReduceLROnPlateau } from "../optim/reduce-lr-on-plateau.ts";
 import type { Schedule } from "../optim/schedule.ts";
 import { getScheduler, type SchedulerName, schedulerNames } from "../optim/scheduler.ts";
 import type { StepPlan } from "./step-plan.ts";
-import { camelCase } from "./trainer-state.ts";
 import type { FullTrainingArguments } from "./training-arguments.ts";
 
 /** The learning rate of each update, and what a resumed run needs to go on with it. */

@@ -1,10 +1,11 @@
 import path from "node:path";
 import { exists } from "../io/files.ts";
 import { writeJSON } from "../io/json.ts";
+import { snakeCase } from "../letter-case.ts";
 import { checkpointName, pruneCheckpoints, writeFolder } from "./checkpoint-folder.ts";
 import { writeProgress } from "./resume-file.ts";
 import { type SavedTokenizer, saveModel, saveTensors } from "./saved-tensors.ts";
-import { snakeCase, stateToJSON } from "./trainer-state.ts";
+import { stateToJSON } from "./trainer-state.ts";
 import type { TrainingRun } from "./training-run.ts";
 
 // A checkpoint:

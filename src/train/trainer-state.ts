@@ -2,17 +2,10 @@ import path from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { Settings } from "../io/json.ts";
 import { isRecord } from "../io/stored-tensor.ts";
+import { camelCase, snakeCase } from "../letter-case.ts";
 import type { TrainerState } from "./callback.ts";
 import type { StepPlan } from "./step-plan.ts";
 import type { FullTrainingArguments } from "./training-arguments.ts";
-
-/** `evalSamplesPerSecond` as Hugging Face writes it: `eval_samples_per_second`. */
-export const snakeCase = (name: string): string =>
-  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-
-/** The other way. */
-export const camelCase = (name: string): string =>
-  name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
 type Entry = TrainerState["logHistory"][number];
 

@@ -1,13 +1,11 @@
-import { filled, noGrad } from "../../autograd.ts";
+import { noGrad } from "../../autograd.ts";
 import type { Device } from "../../device.ts";
 import { scope, unscoped } from "../../memory.ts";
-import { kernelNamed } from "../../native.ts";
 import type { AnyModule } from "../../nn/module.ts";
-import { copyInto, runKernel } from "../../op.ts";
+import { copyInto } from "../../op.ts";
 import { sub } from "../../ops/elementwise.ts";
+import { sumsOfSquares } from "../../ops/squares.ts";
 import { Tensor } from "../../tensor.ts";
-
-const squareNorm = kernelNamed("square_norm");
 
 /** Parameters of a layer, or what belongs to none. */
 interface Group {
@@ -103,18 +101,4 @@ export class LayerMonitor {
     this.squares = undefined;
     this.before = [];
   }
-}
-
-/** `[groups.length]`: the sum of the squares of all tensors of each group. */
-function sumsOfSquares(groups: readonly (readonly Tensor[])[], device: Device): Tensor {
-  const sums = filled(Tensor.empty([groups.length], "f32", device), 0);
-  const norm = Tensor.empty([1], "f32", device);
-  groups.forEach((tensors, k) => {
-    const square = new Tensor(sums.storage, [1], undefined, k);
-    for (const t of tensors) {
-      runKernel(squareNorm, "f32", { x: new Tensor(t.storage, [t.size], undefined, t.offset), square, norm });
-    }
-  });
-  norm.dispose();
-  return sums;
 }

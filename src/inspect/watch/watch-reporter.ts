@@ -4,6 +4,7 @@ import type { GenerationTokenizer, GenerativeModel } from "../../generate/decodi
 import { generate } from "../../generate/generate.ts";
 import type { GenerationConfig } from "../../generate/generation-config.ts";
 import { writeAtomically } from "../../io/files.ts";
+import { snakeCase } from "../../letter-case.ts";
 import { CausalLM } from "../../models/causal-lm.ts";
 import type { AnyModule } from "../../nn/module.ts";
 import type { Logs, TrainerCallback, TrainerEvent } from "../../train/callback.ts";
@@ -150,7 +151,6 @@ export async function writeWatchPage(folder: string): Promise<string> {
 }
 
 const now = (): number => Date.now() / 1000;
-const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 function factsOf(model: AnyModule): string[] {
   const count = model.parameterCount;

@@ -10,13 +10,6 @@ export function formatCount(n: number): string {
   return `${(n / 1e9).toFixed(1)}G`;
 }
 
-/** 512 KB, 312 MB, 1.4 GB; units of 1000. */
-export function formatBytes(n: number): string {
-  if (n < 999.5e3) return `${(n / 1e3).toFixed(0)} KB`;
-  if (n < 999.5e6) return `${(n / 1e6).toFixed(0)} MB`;
-  return `${(n / 1e9).toFixed(1)} GB`;
-}
-
 /** 0:58, 12:05, 3:00:07. */
 export function formatDuration(ms: number): string {
   const seconds = Math.round(ms / 1000);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
+import { snakeCase } from "../../letter-case.ts";
 import type { Logs, TrainerCallback, TrainerEvent } from "../callback.ts";
 import { MetricsFile } from "./metrics-file.ts";
-import { snakeCase } from "./names.ts";
 
 export interface JSONLReporterOptions {
   /** The folder of `metrics.jsonl`. */

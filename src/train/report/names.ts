@@ -1,6 +1,4 @@
-import { snakeCase } from "../trainer-state.ts";
-
-export { snakeCase };
+import { snakeCase } from "../../letter-case.ts";
 
 /** The tag of a log entry in TensorBoard, as Hugging Face's: `evalLoss` → `eval/loss`, `gradNorm` → `train/grad_norm`. */
 export function tagOf(name: string): string {

@@ -1,4 +1,5 @@
-import { formatBytes, formatCount, formatDuration } from "./formats.ts";
+import { showBytes } from "../../print.ts";
+import { formatCount, formatDuration } from "./formats.ts";
 
 /** What is known of a run; all but the steps may be missing. */
 export interface ProgressFields {
@@ -49,7 +50,7 @@ function fieldsOf(fields: ProgressFields, { elapsed_ms, left_ms }: Duration): Fi
   add(6, gradNorm, (norm) => `|g| ${norm.toFixed(2)}`);
   add(4, tokensPerSecond, (rate) => `${formatCount(rate)} tok/s`);
   add(7, utilization, (part) => `mfu ${(100 * part).toFixed(0)}%`);
-  add(8, peakBytes, (bytes) => formatBytes(bytes));
+  add(8, peakBytes, showBytes);
   add(2, elapsed_ms, (ms) => `in ${formatDuration(ms)}`);
   add(2, left_ms, (ms) => `${formatDuration(ms)} left`);
   return shown;

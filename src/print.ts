@@ -105,12 +105,13 @@ export function formatTable(head: readonly string[], rows: readonly (readonly Ce
   return [lines[0], widths.map((width) => "-".repeat(width)).join("  "), ...lines.slice(1)].join("\n");
 }
 
-/** A number of bytes: 512 B, 3.1 KB, 312 MB, 24.1 GB; units of 1000. */
+/** A number of bytes: 512 B, 3.1 KB, 312 MB, 24.1 GB, 282 GB; units of 1000. */
 export function showBytes(bytes: number): string {
   const units = ["B", "KB", "MB", "GB", "TB", "PB"];
   const last = units.length - 1;
   let power = 0;
-  while (power < last && bytes / 1000 ** power >= (power < 3 ? 999.5 : 999.95)) power++;
+  while (power < last && bytes / 1000 ** power >= 999.5) power++;
   const value = bytes / 1000 ** power;
-  return `${value.toFixed(power >= 3 || (power > 0 && value < 9.95) ? 1 : 0)} ${units[power]}`;
+  const hasFraction = power > 0 && value < (power < 3 ? 9.95 : 99.95);
+  return `${value.toFixed(hasFraction ? 1 : 0)} ${units[power]}`;
 }
